@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The C functions: `include/linux/vfio_pasid.h` for any module, `container.h` for the shim. Those
+//! headers document them; `symbols.c` exports them.
+
+use kernel::{
+    bindings,
+    error::{from_err_ptr, from_result, to_result},
+    ffi::{c_int, c_long, c_uint, c_ulong, c_void},
+    prelude::*,
+    sync::Arc, //
+};
+
+use crate::{
+    container::{Container, Handle},
+    kernel::{group::Group, mm::task_mm, stock::StockData},
+    mm::{VfioMm, VfioMmRef},
+    pasid::PasidRange,
+    uapi, //
+};
+
+/// # Safety
+///
+/// `task` is null or a task that the caller keeps from being freed.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_mm_get_from_task(
+    task: *mut bindings::task_struct,
+) -> *mut VfioMm {
+    // SAFETY: The caller's promise is the same.
+    let vmm = unsafe { task_mm(task) }.and_then(VfioMmRef::get);
+    match vmm {
+        Ok(vmm) => vmm.into_raw().cast_mut(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// `vmm` is from [`vfio_mm_get_from_task`] and is not used again.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_mm_put(vmm: *mut VfioMm) {
+    // SAFETY: `into_raw()` left this reference to the caller, who gives it back.
+    drop(VfioMmRef::from_arc(unsafe { Arc::from_raw(vmm) }));
+}
+
+/// # Safety
+///
+/// `vmm` is from [`vfio_mm_get_from_task`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_alloc(
+    vmm: *mut VfioMm,
+    min: c_uint,
+    max: c_uint,
+) -> c_int {
+    // SAFETY: The caller's reference keeps it valid.
+    let vmm = unsafe { &*vmm };
+    from_result(|| {
+        let number = vmm.alloc_pasid(PasidRange::new(min, max)?)?;
+        Ok(number as c_int)
+    })
+}
+
+/// # Safety
+///
+/// `vmm` is from [`vfio_mm_get_from_task`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_free_range(vmm: *mut VfioMm, min: c_uint, max: c_uint) {
+    // SAFETY: The caller's reference keeps it valid.
+    let vmm = unsafe { &*vmm };
+    if let Ok(range) = PasidRange::new(min, max) {
+        vmm.free_pasids(range);
+    }
+}
+
+/// A stock operation on a group or a device.
+type StockNotify<T> = unsafe extern "C" fn(*mut c_void, *mut T);
+
+/// `struct vfio_device`, which only the shim looks into.
+#[repr(C)]
+pub(crate) struct VfioDevice {
+    _opaque: [u8; 0],
+}
+
+fn find(handle: *mut c_void) -> Result<Arc<Container>> {
+    Container::find(handle.addr() as Handle)
+}
+
+/// # Safety
+///
+/// `stock` is the stock `.open`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_open(
+    iommu_type: c_ulong,
+    stock: unsafe extern "C" fn(c_ulong) -> *mut c_void,
+) -> *mut c_void {
+    let handle = Container::open(iommu_type, || {
+        // SAFETY: Any type will do.
+        let data = unsafe { stock(iommu_type) };
+        Ok(StockData::new(from_err_ptr(data)?))
+    });
+    match handle {
+        Ok(handle) => core::ptr::without_provenance_mut(handle as usize),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// `handle` is from [`vfio_pasid_container_open`], and `stock` is the stock `.release`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_release(
+    handle: *mut c_void,
+    stock: unsafe extern "C" fn(*mut c_void),
+) {
+    Container::release(handle.addr() as Handle, |data| {
+        // SAFETY: The handle is gone, so this is the last use of the stock data.
+        unsafe { stock(data.as_ptr()) }
+    });
+}
+
+/// # Safety
+///
+/// `handle` is null or from [`vfio_pasid_container_open`], and `stock` is the stock `.ioctl`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_ioctl(
+    handle: *mut c_void,
+    cmd: c_uint,
+    arg: c_ulong,
+    stock: unsafe extern "C" fn(*mut c_void, c_uint, c_ulong) -> c_long,
+) -> c_long {
+    // SAFETY: The container is open while this is called, so its stock data is valid; the stock
+    // ioctl takes null for VFIO_CHECK_EXTENSION.
+    let call_stock = |data| unsafe { stock(data, cmd, arg) };
+    let result = if handle.is_null() {
+        uapi::ioctl_without_container(cmd, arg, || call_stock(handle))
+    } else {
+        find(handle)
+            .and_then(|container| container.ioctl(cmd, arg, |data| call_stock(data.as_ptr())))
+    };
+    result.unwrap_or_else(|error| error.to_errno() as c_long)
+}
+
+/// # Safety
+///
+/// `handle` is from [`vfio_pasid_container_open`], `group` is valid, and `stock` is the stock
+/// `.attach_group`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_attach_group(
+    handle: *mut c_void,
+    group: *mut bindings::iommu_group,
+    group_type: c_uint,
+    stock: unsafe extern "C" fn(*mut c_void, *mut bindings::iommu_group, c_uint) -> c_int,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The caller's group is valid.
+        let ours = unsafe { Group::get(group) };
+        find(handle)?.attach_group(ours, |data| {
+            // SAFETY: The container is open, and the caller's group is valid.
+            to_result(unsafe { stock(data.as_ptr(), group, group_type) })
+        })?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As [`vfio_pasid_container_attach_group`], for `.detach_group`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_detach_group(
+    handle: *mut c_void,
+    group: *mut bindings::iommu_group,
+    stock: StockNotify<bindings::iommu_group>,
+) {
+    // SAFETY: The caller's group is valid.
+    let ours = unsafe { Group::get(group) };
+    if let Ok(container) = find(handle) {
+        // SAFETY: The container is open, and the caller's group is valid.
+        container.detach_group(&ours, |data| unsafe { stock(data.as_ptr(), group) });
+    }
+}
+
+/// # Safety
+///
+/// `handle` is from [`vfio_pasid_container_open`], `device` is valid, and `stock` is the stock
+/// `.register_device`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
+    handle: *mut c_void,
+    device: *mut VfioDevice,
+    stock: StockNotify<VfioDevice>,
+) {
+    if let Ok(container) = find(handle) {
+        // SAFETY: The container is open, and the caller's device is valid.
+        container.change_devices(|data| unsafe { stock(data.as_ptr(), device) });
+    }
+}
+
+/// # Safety
+///
+/// As [`vfio_pasid_container_register_device`], for `.unregister_device`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_unregister_device(
+    handle: *mut c_void,
+    device: *mut VfioDevice,
+    stock: StockNotify<VfioDevice>,
+) {
+    if let Ok(container) = find(handle) {
+        // SAFETY: The container is open, and the caller's device is valid.
+        container.change_devices(|data| unsafe { stock(data.as_ptr(), device) });
+    }
+}
+
+/// # Safety
+///
+/// `handle` is from [`vfio_pasid_container_open`], and VFIO keeps the container open.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_container_stock(handle: *mut c_void) -> *mut c_void {
+    match find(handle) {
+        Ok(container) => container.stock().as_ptr(),
+        Err(_) => core::ptr::null_mut(),
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The kernel boundary: safe wrappers for what the `kernel` crate does not wrap.
+//!
+//! With `exports.rs` the only place with `unsafe`.
+
+pub(crate) mod abi;
+pub(crate) mod global;
+pub(crate) mod group;
+pub(crate) mod mm;
+pub(crate) mod params;
+pub(crate) mod rwsem;
+pub(crate) mod sched;
+pub(crate) mod stock;

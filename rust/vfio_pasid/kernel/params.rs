@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The module parameters.
+//!
+//! They are declared in `symbols.c`: a parameter of the `module!` macro does not show in
+//! `/sys/module`.
+
+use kernel::{ffi::c_uint, prelude::*};
+
+use crate::pasid::{PasidRange, PASID_FIRST, PASID_LAST};
+
+extern "C" {
+    static vfio_pasid_param_quota: c_uint;
+    static vfio_pasid_param_min: c_uint;
+    static vfio_pasid_param_max: c_uint;
+}
+
+/// The parameters of this load of the module.
+pub(crate) struct Parameters {
+    /// How many PASIDs one process may hold; 0 means none.
+    pub(crate) quota: u32,
+    /// The numbers that users may get.
+    pub(crate) range: PasidRange,
+}
+
+impl Parameters {
+    /// Reads and checks the parameters.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, after a message that says which parameter is wrong, and why.
+    pub(crate) fn read() -> Result<Self> {
+        // SAFETY: Set by the module loader before the module's init runs, and never after,
+        // because their permissions are 0444.
+        let (quota, min, max) = unsafe {
+            (
+                vfio_pasid_param_quota,
+                vfio_pasid_param_min,
+                vfio_pasid_param_max,
+            )
+        };
+
+        if quota > PASID_LAST {
+            pr_err!("pasid_quota={} is more than {}\n", quota, PASID_LAST);
+            return Err(EINVAL);
+        }
+        if !(PASID_FIRST..=PASID_LAST).contains(&min) {
+            pr_err!(
+                "pasid_min={} is not in [{}, {}]\n",
+                min,
+                PASID_FIRST,
+                PASID_LAST
+            );
+            return Err(EINVAL);
+        }
+        if !(min..=PASID_LAST).contains(&max) {
+            pr_err!(
+                "pasid_max={} is not in [pasid_min={}, {}]\n",
+                max,
+                min,
+                PASID_LAST
+            );
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            quota,
+            range: PasidRange::new(min, max)?,
+        })
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a Rust module cannot say itself: parameters that show in
+ * /sys/module/vfio_pasid/parameters, and EXPORT_SYMBOL_GPL.
+ */
+#include <linux/export.h>
+#include <linux/moduleparam.h>
+#include <linux/vfio_pasid.h>
+
+#include "container.h"
+
+/* Checked by Parameters::read() in kernel/params.rs. */
+unsigned int vfio_pasid_param_quota = 1000;
+module_param_named(pasid_quota, vfio_pasid_param_quota, uint, 0444);
+MODULE_PARM_DESC(pasid_quota,
+		 "PASIDs that one process may hold, 0 to 1048575 (default 1000)");
+
+unsigned int vfio_pasid_param_min = 1;
+module_param_named(pasid_min, vfio_pasid_param_min, uint, 0444);
+MODULE_PARM_DESC(pasid_min,
+		 "Lowest PASID given to users, 1 to 1048575 (default 1)");
+
+unsigned int vfio_pasid_param_max = 1048575;
+module_param_named(pasid_max, vfio_pasid_param_max, uint, 0444);
+MODULE_PARM_DESC(pasid_max,
+		 "Highest PASID given to users, pasid_min to 1048575 (default 1048575)");
+
+/* include/linux/vfio_pasid.h: for any module */
+EXPORT_SYMBOL_GPL(vfio_mm_get_from_task);
+EXPORT_SYMBOL_GPL(vfio_mm_put);
+EXPORT_SYMBOL_GPL(vfio_pasid_alloc);
+EXPORT_SYMBOL_GPL(vfio_pasid_free_range);
+
+/* container.h: for the shim */
+EXPORT_SYMBOL_GPL(vfio_pasid_container_open);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_release);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_ioctl);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_attach_group);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_detach_group);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_register_device);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_unregister_device);
+EXPORT_SYMBOL_GPL(vfio_pasid_container_stock);

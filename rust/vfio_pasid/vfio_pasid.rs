@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! PASIDs and auxiliary address spaces for VFIO containers.
+//!
+//! The module and what it owns; each concept has a file of its own. How they fit together:
+//! `Documentation/internals.rst`.
+
+mod container;
+mod exports;
+mod kernel;
+mod mm;
+mod pasid;
+mod space;
+mod uapi;
+
+use ::kernel::{
+    prelude::*,
+    sync::{new_mutex, new_spinlock, Mutex, SpinLock}, //
+};
+
+use crate::{
+    container::Containers,
+    kernel::{global::Global, params::Parameters},
+    mm::Registry,
+    space::NumberSpace, //
+};
+
+module! {
+    type: VfioPasid,
+    name: "vfio_pasid",
+    authors: ["The vfio-pasid developers"],
+    description: "PASIDs and auxiliary address spaces for VFIO containers",
+    license: "GPL",
+}
+
+/// What there is once, not once per process or container.
+#[pin_data(PinnedDrop)]
+pub(crate) struct VfioPasid {
+    /// The module parameters, checked.
+    params: Parameters,
+    /// The open containers by their handles. Guards the table, not the containers.
+    #[pin]
+    containers: SpinLock<Containers>,
+    /// The `vfio_mm` of every process that has one. Guards lookup, creation and teardown.
+    #[pin]
+    registry: Mutex<Registry>,
+    /// Which numbers are taken, by whomever. Innermost lock.
+    #[pin]
+    numbers: Mutex<NumberSpace>,
+}
+
+/// The loaded module.
+pub(crate) static MODULE: Global<VfioPasid> = Global::new();
+
+impl ::kernel::InPlaceModule for VfioPasid {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(&this in Self {
+            params: Parameters::read()?,
+            containers <- new_spinlock!(Containers::new(), "vfio_pasid::containers"),
+            registry <- new_mutex!(Registry::new(), "vfio_pasid::registry"),
+            numbers <- new_mutex!(NumberSpace::new(params.range)?, "vfio_pasid::numbers"),
+            _: {
+                MODULE.set(this);
+            },
+        })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for VfioPasid {
+    fn drop(self: Pin<&mut Self>) {
+        MODULE.clear();
+    }
+}

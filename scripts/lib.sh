@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What every script here shares: messages, the cache, long steps. Sourced, not run.
+
+: "${XDG_CACHE_HOME:=$HOME/.cache}"
+export XDG_CACHE_HOME
+
+# Everything costly to make lives here, outside the tree; `make clean-cache` removes it.
+cache=$XDG_CACHE_HOME/vfio-pasid
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+logs=$cache/log
+self=${0##*/}
+
+say() {
+	printf '%s: %s\n' "$self" "$*" >&2
+}
+
+# die MESSAGE [WHAT-TO-DO-NEXT...]
+die() {
+	say "error: $1"
+	shift
+	local line
+	for line in "$@"; do
+		say "  $line"
+	done
+	exit 1
+}
+
+# The comment block at the head of the calling script is its --help text.
+usage() {
+	sed -n '/^# Usage:/,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
+}
+
+# Runs a long step with its output in a log: one line when it starts, one every
+# 20 seconds, one when it ends, and the end of the log when it fails.
+# long_step NAME TEXT COMMAND...
+long_step() {
+	local name=$1 text=$2 log=$logs/$1.log pid start=$SECONDS
+	shift 2
+	mkdir -p "$logs"
+	say "$text ..."
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if ((SECONDS - start >= ${next:=20})); then
+			say "  ... $((SECONDS - start)) s, $(wc -l <"$log") lines in $log"
+			((next += 20))
+		fi
+	done
+	unset next
+	if ! wait "$pid"; then
+		tail -n 25 "$log" >&2
+		die "$text: failed after $((SECONDS - start)) s" "the whole output is in $log"
+	fi
+	say "  done in $((SECONDS - start)) s"
+}
+
+# Holds the named lock of the cache until this script ends. The lock is a file
+# descriptor that children do not inherit, so a stray child cannot keep it.
+lock_cache() {
+	mkdir -p "$cache"
+	exec {lock_fd}>"$cache/$1.lock"
+	if ! flock -n "$lock_fd"; then
+		say "waiting for another run that is making $1"
+		flock "$lock_fd"
+	fi
+}
+
+unlock_cache() {
+	exec {lock_fd}>&-
+}
+
+# Removes a tree of the cache, also one that mmdebstrap made with the user's
+# subordinate ids.
+remove_tree() {
+	[ -e "$1" ] || return 0
+	rm -rf "$1" 2>/dev/null || mmdebstrap --unshare-helper rm -rf "$1"
+}
