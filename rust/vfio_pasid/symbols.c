@@ -25,18 +25,21 @@ module_param_named(pasid_max, vfio_pasid_param_max, uint, 0444);
 MODULE_PARM_DESC(pasid_max,
 		 "Highest PASID given to users, pasid_min to 1048575 (default 1048575)");
 
+/* The functions are in exports.rs. */
+#define EXPORT_RUST(name) EXPORT_SYMBOL_GPL(name)
+
 /* include/linux/vfio_pasid.h: for any module */
-EXPORT_SYMBOL_GPL(vfio_mm_get_from_task);
-EXPORT_SYMBOL_GPL(vfio_mm_put);
-EXPORT_SYMBOL_GPL(vfio_pasid_alloc);
-EXPORT_SYMBOL_GPL(vfio_pasid_free_range);
+EXPORT_RUST(vfio_mm_get_from_task);
+EXPORT_RUST(vfio_mm_put);
+EXPORT_RUST(vfio_pasid_alloc);
+EXPORT_RUST(vfio_pasid_free_range);
 
 /* container.h: for the shim */
-EXPORT_SYMBOL_GPL(vfio_pasid_container_open);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_release);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_ioctl);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_attach_group);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_detach_group);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_register_device);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_unregister_device);
-EXPORT_SYMBOL_GPL(vfio_pasid_container_stock);
+EXPORT_RUST(vfio_pasid_container_open);
+EXPORT_RUST(vfio_pasid_container_release);
+EXPORT_RUST(vfio_pasid_container_ioctl);
+EXPORT_RUST(vfio_pasid_container_attach_group);
+EXPORT_RUST(vfio_pasid_container_detach_group);
+EXPORT_RUST(vfio_pasid_container_register_device);
+EXPORT_RUST(vfio_pasid_container_unregister_device);
+EXPORT_RUST(vfio_pasid_container_stock);
