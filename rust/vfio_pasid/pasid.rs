@@ -43,6 +43,27 @@ impl PasidRange {
         Ok(Self { min, max })
     }
 
+    /// Just `number`.
+    pub(crate) fn single(number: u32) -> Self {
+        Self {
+            min: number,
+            max: number,
+        }
+    }
+
+    /// The numbers that fit into `width` bits, which is at least 1.
+    pub(crate) fn of_width(width: u32) -> Self {
+        Self {
+            min: PASID_FIRST,
+            max: u32::MAX >> (u32::BITS - width.clamp(1, 20)),
+        }
+    }
+
+    /// Whether `number` is in the range.
+    pub(crate) fn contains(self, number: u32) -> bool {
+        (self.min..=self.max).contains(&number)
+    }
+
     /// The lowest number.
     pub(crate) fn min(self) -> u32 {
         self.min
@@ -82,6 +103,11 @@ impl Node {
         Self(number / NODE_BITS)
     }
 
+    /// The bit of its node's word that stands for `number`.
+    fn bit(number: u32) -> u64 {
+        1 << (number % NODE_BITS)
+    }
+
     /// The number that bit `bit` of the node's word stands for.
     fn number(self, bit: u32) -> u32 {
         self.0 * NODE_BITS + bit
@@ -95,13 +121,20 @@ impl Node {
     }
 }
 
-/// Memory for a node of the tree, taken before the set is locked.
-pub(crate) type Reservation = RBTreeNodeReservation<Node, u64>;
+/// What the set knows of the 64 numbers of a node, a bit each.
+pub(crate) struct Word {
+    held: u64,
+    /// A part of `held`: numbers that an aux space or an attachment uses.
+    in_use: u64,
+}
 
-/// The PASIDs that one process holds: a tree with a word of 64 numbers in each node, so that
-/// freeing part of a range never has to split a node and never allocates.
+/// Memory for a node of the tree, taken before the set is locked.
+pub(crate) type Reservation = RBTreeNodeReservation<Node, Word>;
+
+/// The PASIDs that one process holds: a tree with 64 numbers in each node, so that freeing part
+/// of a range never has to split a node and never allocates.
 pub(crate) struct PasidSet {
-    tree: RBTree<Node, u64>,
+    tree: RBTree<Node, Word>,
     held: u32,
 }
 
@@ -121,31 +154,98 @@ impl PasidSet {
 
     /// Adds a number that the set does not hold.
     pub(crate) fn insert(&mut self, number: u32, spare: Reservation) {
-        let node = Node::of(number);
-        let bit = 1 << (number % NODE_BITS);
-        match self.tree.get_mut(&node) {
-            Some(word) => *word |= bit,
-            None => {
-                self.tree.insert(spare.into_node(node, bit));
-            }
-        }
-        self.held += 1;
+        self.insert_word(
+            Node::of(number),
+            Word {
+                held: Node::bit(number),
+                in_use: 0,
+            },
+            spare,
+        );
     }
 
-    /// Takes every number of `range` out of the set and hands it to `release`, a node's numbers
-    /// at a time. Numbers that the set does not hold are skipped.
+    /// Adds a number that the set does not hold, and marks it as in use.
+    pub(crate) fn insert_in_use(&mut self, number: u32, spare: Reservation) {
+        self.insert_word(
+            Node::of(number),
+            Word {
+                held: Node::bit(number),
+                in_use: Node::bit(number),
+            },
+            spare,
+        );
+    }
+
+    fn insert_word(&mut self, node: Node, new: Word, spare: Reservation) {
+        self.held += new.held.count_ones();
+        match self.tree.get_mut(&node) {
+            Some(word) => {
+                word.held |= new.held;
+                word.in_use |= new.in_use;
+            }
+            None => {
+                self.tree.insert(spare.into_node(node, new));
+            }
+        }
+    }
+
+    /// Marks a number as in use, which keeps it from being removed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the set does not hold it; `EBUSY` if it is in use already.
+    pub(crate) fn start_use(&mut self, number: u32) -> Result {
+        let bit = Node::bit(number);
+        let word = self.tree.get_mut(&Node::of(number)).ok_or(ENOENT)?;
+        if word.held & bit == 0 {
+            return Err(ENOENT);
+        }
+        if word.in_use & bit != 0 {
+            return Err(EBUSY);
+        }
+        word.in_use |= bit;
+        Ok(())
+    }
+
+    /// Takes the mark of [`PasidSet::start_use`] off.
+    pub(crate) fn end_use(&mut self, number: u32) {
+        if let Some(word) = self.tree.get_mut(&Node::of(number)) {
+            word.in_use &= !Node::bit(number);
+        }
+    }
+
+    /// Whether any number of `range` is in use.
+    pub(crate) fn any_in_use(&mut self, range: PasidRange) -> bool {
+        let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
+        while let Some(here) = cursor {
+            let (&node, word) = here.current();
+            if node > Node::of(range.max) {
+                break;
+            }
+            if word.in_use & range.mask(node) != 0 {
+                return true;
+            }
+            cursor = here.move_next();
+            cond_resched();
+        }
+        false
+    }
+
+    /// Takes every number of `range` that is not in use out of the set and hands it to `release`,
+    /// a node's numbers at a time. Numbers that the set does not hold are skipped.
     pub(crate) fn remove(&mut self, range: PasidRange, mut release: impl FnMut(Node, u64)) {
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
         while let Some(mut here) = cursor {
             let (&node, word) = here.current_mut();
-            let gone = *word & range.mask(node);
-            if gone == 0 && node > Node::of(range.max) {
+            if node > Node::of(range.max) {
                 break;
             }
-            *word &= !gone;
+            let gone = word.held & !word.in_use & range.mask(node);
+            word.held &= !gone;
             self.held -= gone.count_ones();
             release(node, gone);
-            cursor = if *word == 0 {
+            // At the end of the tree the cursor steps back, to a node that has nothing to remove.
+            cursor = if word.held == 0 {
                 here.remove_current().0
             } else {
                 here.move_next()

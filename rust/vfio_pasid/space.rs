@@ -8,46 +8,54 @@
 
 use kernel::{bitmap::BitmapVec, prelude::*};
 
-use crate::pasid::{Node, PasidRange};
+use crate::pasid::{Node, PasidRange, PASID_LAST};
 
-/// Which numbers of `limits` are taken. Neither taking nor giving back allocates.
+/// Which numbers are taken. Neither taking nor giving back allocates.
 pub(crate) struct NumberSpace {
+    /// What users may get.
     limits: PasidRange,
-    /// Bit i is number `limits.max() - i`: the first clear bit is the highest free number.
+    /// Bit i is number `PASID_LAST - i`: the first clear bit is the highest free number.
     taken: BitmapVec,
 }
 
+fn bit(number: u32) -> usize {
+    (PASID_LAST - number) as usize
+}
+
 impl NumberSpace {
-    /// A space with every number of `limits` free.
+    /// A space with every number free, of which users may get those of `limits`.
     pub(crate) fn new(limits: PasidRange) -> Result<Self> {
-        let count = limits.max() - limits.min() + 1;
         Ok(Self {
             limits,
-            taken: BitmapVec::new(count as usize, GFP_KERNEL)?,
+            taken: BitmapVec::new(PASID_LAST as usize, GFP_KERNEL)?,
         })
     }
 
-    fn bit(&self, number: u32) -> usize {
-        (self.limits.max() - number) as usize
-    }
-
-    /// Takes the highest free number of `range`, if there is one.
+    /// Takes the highest free number of `range` for a user, if there is one.
     pub(crate) fn take_highest(&mut self, range: PasidRange) -> Option<u32> {
         let range = range.intersection(self.limits)?;
-        let bit = self.taken.next_zero_bit(self.bit(range.max()))?;
-        if bit > self.bit(range.min()) {
+        let free = self.taken.next_zero_bit(bit(range.max()))?;
+        if free > bit(range.min()) {
             return None;
         }
-        self.taken.set_bit(bit);
-        Some(self.limits.max() - bit as u32)
+        self.taken.set_bit(free);
+        Some(PASID_LAST - free as u32)
     }
 
-    /// Gives back the numbers that the bits of `word` stand for in `node`: numbers of
-    /// [`NumberSpace::take_highest`].
+    /// Takes `number`, which the host's allocator gave; `false` if a user has it.
+    pub(crate) fn take(&mut self, number: u32) -> bool {
+        let wanted = bit(number);
+        let free = self.taken.next_zero_bit(wanted) == Some(wanted);
+        if free {
+            self.taken.set_bit(wanted);
+        }
+        free
+    }
+
+    /// Gives back the numbers that the bits of `word` stand for in `node`, all of them taken.
     pub(crate) fn give_back(&mut self, node: Node, word: u64) {
         for number in node.numbers(word) {
-            let bit = self.bit(number);
-            self.taken.clear_bit(bit);
+            self.taken.clear_bit(bit(number));
         }
     }
 }

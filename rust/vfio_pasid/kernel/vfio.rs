@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! VFIO devices.
+
+use core::ptr::NonNull;
+
+use kernel::bindings;
+
+use super::device::GroupDevice;
+
+/// `struct vfio_device`, which only C looks into.
+#[repr(C)]
+pub(crate) struct RawDevice {
+    _opaque: [u8; 0],
+}
+
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_vfio_dev(device: *mut RawDevice) -> *mut bindings::device;
+    fn vfio_pasid_helper_vfio_pin(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_unpin(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_unlock(device: *mut RawDevice);
+}
+
+/// A device that VFIO keeps registered: its driver stays bound until this is dropped.
+///
+/// # Invariants
+///
+/// Holds a count on `vfio_device.refcount`, for which `vfio_unregister_group_dev()` waits.
+#[derive(PartialEq)]
+pub(crate) struct PinnedDevice(NonNull<RawDevice>);
+
+// SAFETY: The count may be given back on any thread.
+unsafe impl Send for PinnedDevice {}
+// SAFETY: What we read through it does not change.
+unsafe impl Sync for PinnedDevice {}
+
+impl PinnedDevice {
+    /// # Safety
+    ///
+    /// `device` is registered during the call.
+    pub(crate) unsafe fn new(device: NonNull<RawDevice>) -> Self {
+        // SAFETY: By the caller's promise the count is not 0.
+        // INVARIANT: That count.
+        unsafe { vfio_pasid_helper_vfio_pin(device.as_ptr()) };
+        Self(device)
+    }
+
+    /// The device as the IOMMU core sees it.
+    pub(crate) fn device(&self) -> GroupDevice<'_> {
+        // SAFETY: The device is registered, and stays so for as long as `self` is borrowed; its
+        // driver is bound, so it stays in its group.
+        unsafe {
+            let dev = vfio_pasid_helper_vfio_dev(self.0.as_ptr());
+            GroupDevice::new(NonNull::new_unchecked(dev))
+        }
+    }
+
+    /// Holds `dev_set->lock`, under which VFIO opens and closes the device.
+    pub(crate) fn lock_set(&self) -> SetGuard<'_> {
+        // SAFETY: The device is registered, so it has a set.
+        unsafe { vfio_pasid_helper_vfio_set_lock(self.0.as_ptr()) };
+        SetGuard(self)
+    }
+}
+
+impl Clone for PinnedDevice {
+    fn clone(&self) -> Self {
+        // SAFETY: The device is registered for as long as `self` is.
+        unsafe { Self::new(self.0) }
+    }
+}
+
+impl Drop for PinnedDevice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { vfio_pasid_helper_vfio_unpin(self.0.as_ptr()) };
+    }
+}
+
+/// Proof that `dev_set->lock` of a device is held.
+///
+/// # Invariants
+///
+/// This task holds it.
+pub(crate) struct SetGuard<'a>(&'a PinnedDevice);
+
+impl Drop for SetGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { vfio_pasid_helper_vfio_set_unlock(self.0 .0.as_ptr()) };
+    }
+}
