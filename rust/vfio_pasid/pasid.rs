@@ -99,7 +99,7 @@ pub(crate) struct Node(u32);
 
 impl Node {
     /// The node that stands for `number`.
-    fn of(number: u32) -> Self {
+    pub(crate) fn of(number: u32) -> Self {
         Self(number / NODE_BITS)
     }
 
@@ -252,5 +252,99 @@ impl PasidSet {
             };
             cond_resched();
         }
+    }
+}
+
+#[macros::kunit_tests(vfio_pasid_set)]
+mod tests {
+    use super::*;
+
+    fn set_of(numbers: &[u32]) -> Result<PasidSet> {
+        let mut set = PasidSet::new();
+        for &number in numbers {
+            set.insert(number, Reservation::new(GFP_KERNEL)?);
+        }
+        Ok(set)
+    }
+
+    /// Removes `min..=max` and returns what went, in the order in which it went.
+    fn removed(set: &mut PasidSet, min: u32, max: u32) -> Result<KVec<u32>> {
+        let mut gone = KVec::new();
+        set.remove(PasidRange::new(min, max)?, |node, word| {
+            for number in node.numbers(word) {
+                let _ = gone.push(number, GFP_KERNEL);
+            }
+        });
+        Ok(gone)
+    }
+
+    #[test]
+    fn range_is_never_empty() {
+        assert!(PasidRange::new(2, 1).is_err());
+        assert!(PasidRange::new(1, 1).is_ok());
+        assert!(PasidRange::new(0, u32::MAX).is_ok());
+    }
+
+    #[test]
+    fn range_of_width_ends_at_its_highest_number() {
+        assert_eq!(PasidRange::of_width(8).max(), 255);
+        assert_eq!(PasidRange::of_width(20).max(), PASID_LAST);
+        assert_eq!(PasidRange::of_width(32).max(), PASID_LAST);
+        assert_eq!(PasidRange::of_width(8).min(), PASID_FIRST);
+    }
+
+    #[test]
+    fn mask_has_the_numbers_of_the_range_only() -> Result {
+        let mask = |min, max, node| Ok::<_, Error>(PasidRange::new(min, max)?.mask(Node(node)));
+        assert_eq!(mask(0, u32::MAX, 7)?, u64::MAX);
+        assert_eq!(mask(64, 127, 1)?, u64::MAX);
+        assert_eq!(mask(64, 127, 0)?, 0);
+        assert_eq!(mask(64, 127, 2)?, 0);
+        assert_eq!(mask(65, 66, 1)?, 0b110);
+        assert_eq!(mask(127, 128, 1)?, 1 << 63);
+        assert_eq!(mask(127, 128, 2)?, 1);
+        assert_eq!(mask(u32::MAX, u32::MAX, u32::MAX / NODE_BITS)?, 1 << 63);
+        Ok(())
+    }
+
+    #[test]
+    fn remove_takes_held_numbers_and_skips_holes() -> Result {
+        let mut set = set_of(&[1, 63, 64, 70, 200, PASID_LAST])?;
+        assert_eq!(set.held(), 6);
+        assert_eq!(removed(&mut set, 63, 199)?.as_slice(), &[63, 64, 70]);
+        assert_eq!(set.held(), 3);
+        assert_eq!(removed(&mut set, 63, 199)?.len(), 0);
+        assert_eq!(
+            removed(&mut set, 0, u32::MAX)?.as_slice(),
+            &[1, 200, PASID_LAST]
+        );
+        assert_eq!(set.held(), 0);
+        assert!(set.tree.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn remove_ends_where_the_last_node_goes() -> Result {
+        // Removing the last node of the tree steps the cursor back, to one that keeps a number.
+        let mut set = set_of(&[1, 2, 640])?;
+        assert_eq!(removed(&mut set, 2, 640)?.as_slice(), &[2, 640]);
+        assert_eq!(set.held(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn number_in_use_is_neither_removed_nor_used_again() -> Result {
+        let mut set = set_of(&[5, 6])?;
+        assert_eq!(set.start_use(7), Err(ENOENT));
+        assert_eq!(set.start_use(500), Err(ENOENT));
+        assert_eq!(set.start_use(5), Ok(()));
+        assert_eq!(set.start_use(5), Err(EBUSY));
+        assert!(set.any_in_use(PasidRange::new(1, 5)?));
+        assert!(!set.any_in_use(PasidRange::new(6, u32::MAX)?));
+        assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[6]);
+        assert_eq!(set.held(), 1);
+        set.end_use(5);
+        assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[5]);
+        Ok(())
     }
 }

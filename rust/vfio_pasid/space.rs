@@ -59,3 +59,61 @@ impl NumberSpace {
         }
     }
 }
+
+#[macros::kunit_tests(vfio_pasid_space)]
+mod tests {
+    use super::*;
+    use crate::pasid::PASID_FIRST;
+
+    #[test]
+    fn users_draw_from_the_top_of_what_both_ranges_allow() -> Result {
+        let mut space = NumberSpace::new(PasidRange::new(10, 20)?)?;
+        assert_eq!(space.take_highest(PasidRange::ALL), Some(20));
+        assert_eq!(space.take_highest(PasidRange::ALL), Some(19));
+        assert_eq!(space.take_highest(PasidRange::new(0, 12)?), Some(12));
+        assert_eq!(space.take_highest(PasidRange::new(12, 12)?), None);
+        assert_eq!(space.take_highest(PasidRange::new(21, u32::MAX)?), None);
+        assert_eq!(space.take_highest(PasidRange::new(0, 9)?), None);
+        Ok(())
+    }
+
+    #[test]
+    fn pasid_0_is_never_given() -> Result {
+        let mut space = NumberSpace::new(PasidRange::ALL)?;
+        assert_eq!(space.take_highest(PasidRange::single(0)), None);
+        assert_eq!(
+            space.take_highest(PasidRange::single(PASID_FIRST)),
+            Some(PASID_FIRST)
+        );
+        assert_eq!(space.take_highest(PasidRange::new(0, PASID_FIRST)?), None);
+        assert_eq!(
+            space.take_highest(PasidRange::single(PASID_LAST)),
+            Some(PASID_LAST)
+        );
+        assert_eq!(space.take_highest(PasidRange::single(PASID_LAST + 1)), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_given_back_is_given_again() -> Result {
+        let mut space = NumberSpace::new(PasidRange::new(64, 66)?)?;
+        for expected in [Some(66), Some(65), Some(64), None] {
+            assert_eq!(space.take_highest(PasidRange::ALL), expected);
+        }
+        space.give_back(Node::of(65), 1 << 1);
+        assert_eq!(space.take_highest(PasidRange::ALL), Some(65));
+        Ok(())
+    }
+
+    #[test]
+    fn host_numbers_and_user_numbers_exclude_each_other() -> Result {
+        let mut space = NumberSpace::new(PasidRange::new(10, 20)?)?;
+        assert!(space.take(20));
+        assert!(!space.take(20));
+        assert_eq!(space.take_highest(PasidRange::ALL), Some(19));
+        assert!(!space.take(19));
+        // Outside what users may get, the host's numbers count as well.
+        assert!(space.take(1));
+        Ok(())
+    }
+}

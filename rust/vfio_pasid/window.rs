@@ -104,11 +104,12 @@ impl Window {
         .and_then(|part| part.page_aligned(page))
         .ok_or(ERANGE)?;
 
-        let mut found = KVec::with_capacity(reserved.len(), GFP_KERNEL_ACCOUNT)?;
+        // Sorted by insertion: there are a handful, and objtool stumbles over core's sort.
+        let mut found: KVec<Interval> = KVec::with_capacity(reserved.len(), GFP_KERNEL_ACCOUNT)?;
         for hole in reserved.iter().filter_map(|r| r.intersection(interval)) {
-            found.push(hole, GFP_KERNEL_ACCOUNT)?;
+            let place = found.partition_point(|other| *other < hole);
+            found.insert_within_capacity(place, hole)?;
         }
-        found.sort_unstable();
 
         let mut holes: KVec<Interval> = KVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
         for next in found {
@@ -138,5 +139,84 @@ impl Window {
             .iter()
             .filter_map(|region| region.intersection(self.interval))
             .all(|region| self.holes.iter().any(|hole| hole.contains(region)))
+    }
+}
+
+#[macros::kunit_tests(vfio_pasid_window)]
+mod tests {
+    use super::*;
+
+    const APERTURE: Interval = Interval {
+        start: 0,
+        last: (1 << 47) - 1,
+    };
+
+    fn granted(start: u64, size: u64, aperture: Interval) -> Result<(u64, u64)> {
+        let window = Window::negotiate(Wish::new(start, size)?, aperture, 4096, &[])?;
+        Ok((window.interval().start(), window.interval().size()))
+    }
+
+    #[test]
+    fn nothing_wished_for_is_everything() {
+        assert_eq!(granted(0, 0, APERTURE), Ok((0, 1 << 47)));
+    }
+
+    #[test]
+    fn wish_that_cannot_be_meant_is_refused() {
+        assert_eq!(granted(4096, 0, APERTURE), Err(EINVAL));
+        assert_eq!(granted(u64::MAX, 2, APERTURE), Err(EINVAL));
+    }
+
+    #[test]
+    fn wish_is_cut_to_pages_and_to_the_aperture() {
+        assert_eq!(granted(4096, 8192, APERTURE), Ok((4096, 8192)));
+        assert_eq!(granted(1, 8191, APERTURE), Ok((4096, 4096)));
+        assert_eq!(granted(4096, 4097, APERTURE), Ok((4096, 4096)));
+        assert_eq!(
+            granted((1 << 47) - 4096, 1 << 20, APERTURE),
+            Ok(((1 << 47) - 4096, 4096))
+        );
+        assert_eq!(granted(0, u64::MAX, APERTURE), Ok((0, 1 << 47)));
+    }
+
+    #[test]
+    fn wish_of_which_nothing_is_left_is_out_of_range() {
+        assert_eq!(granted(1 << 47, 4096, APERTURE), Err(ERANGE));
+        assert_eq!(granted(1, 4095, APERTURE), Err(ERANGE));
+        assert_eq!(granted(0, 4095, APERTURE), Err(ERANGE));
+        assert_eq!(granted(4097, 4096, APERTURE), Err(ERANGE));
+    }
+
+    #[test]
+    fn last_byte_of_the_address_space_is_no_wrap_around() {
+        let all = Interval {
+            start: 0,
+            last: u64::MAX,
+        };
+        assert_eq!(
+            granted(u64::MAX - 4095, 4096, all),
+            Ok((u64::MAX - 4095, 4096))
+        );
+        assert_eq!(granted(u64::MAX - 4094, 4095, all), Err(ERANGE));
+    }
+
+    #[test]
+    fn reserved_regions_become_holes_of_the_window() -> Result {
+        let region = |start, last| Interval { start, last };
+        let reserved = [
+            region(0xfee0_0000, 0xfeef_ffff),
+            region(0x2000, 0x2fff),
+            region(0x3000, 0x3fff),
+            region(0x2800, 0x2900),
+            region(0, 0xfff),
+        ];
+        let window = Window::negotiate(Wish::new(0x1000, 1 << 32)?, APERTURE, 4096, &reserved)?;
+        let holes = [region(0x2000, 0x3fff), region(0xfee0_0000, 0xfeef_ffff)];
+        assert!(window.holes() == holes);
+        assert!(window.allows(&reserved));
+        assert!(window.allows(&[region(0xfee1_0000, 0xfee1_ffff)]));
+        assert!(!window.allows(&[region(0x4000, 0x4fff)]));
+        assert!(!window.allows(&[region(0x3000, 0x4000)]));
+        Ok(())
     }
 }
