@@ -255,7 +255,7 @@ impl PasidSet {
     }
 }
 
-#[macros::kunit_tests(vfio_pasid_set)]
+#[kunit_tests(vfio_pasid_set)]
 mod tests {
     use super::*;
 

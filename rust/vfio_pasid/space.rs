@@ -60,7 +60,7 @@ impl NumberSpace {
     }
 }
 
-#[macros::kunit_tests(vfio_pasid_space)]
+#[kunit_tests(vfio_pasid_space)]
 mod tests {
     use super::*;
     use crate::pasid::PASID_FIRST;

@@ -142,7 +142,7 @@ impl Window {
     }
 }
 
-#[macros::kunit_tests(vfio_pasid_window)]
+#[kunit_tests(vfio_pasid_window)]
 mod tests {
     use super::*;
 
