@@ -19,8 +19,10 @@ use crate::{
     aux::Spaces,
     kernel::{
         abi::VFIO_PASID_EXTENSION,
+        device::GroupDevice,
         group::Group,
         mm::current_mm,
+        pci::{Address, PciDevice},
         rwsem::{ReadGuard, RwSem},
         stock::StockData,
         vfio::PinnedDevice, //
@@ -115,6 +117,30 @@ impl Contents {
             .filter_map(|group| Some((group, group.pasid_support()?.width)))
             .min_by_key(|&(_, width)| width)
             .ok_or(EOPNOTSUPP)
+    }
+
+    /// The open device at `address`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none.
+    pub(crate) fn open_device_at(&self, address: Address) -> Result<&PinnedDevice> {
+        self.devices
+            .iter()
+            .find(|open| {
+                PciDevice::of(open.device()).is_some_and(|device| device.address() == address)
+            })
+            .ok_or(ENOENT)
+    }
+
+    /// Whether `device` is open through this container.
+    pub(crate) fn has_open(&self, device: &PinnedDevice) -> bool {
+        self.devices.iter().any(|open| open == device)
+    }
+
+    /// Whether the group of `device` is in this container.
+    pub(crate) fn owns(&self, device: GroupDevice<'_>) -> bool {
+        self.groups.iter().any(|group| group.has(device))
     }
 
     /// The open PASID-capable device of `group`.

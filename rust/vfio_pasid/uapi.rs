@@ -2,7 +2,7 @@
 
 //! The ioctls: decoded, checked, dispatched. `include/uapi/linux/vfio_pasid.h` documents them.
 
-use core::mem::size_of;
+use core::mem::{size_of, size_of_val};
 
 use kernel::{
     prelude::*,
@@ -13,14 +13,16 @@ use crate::{
     aux::{AuxSpace, Place},
     aux_info::Report,
     container::{Container, Contents},
-    kernel::{abi::*, rwsem::ReadGuard},
+    hot_reset::Affected,
+    kernel::{abi::*, pci::Address, rwsem::ReadGuard},
     mm::PasidInUse,
     pasid::PasidRange,
     window::Wish, //
 };
 
 /// The features that VFIO_CHECK_EXTENSION reports.
-const FEATURES: u32 = VFIO_PASID_FEATURE_PASID | VFIO_PASID_FEATURE_AUX;
+const FEATURES: u32 =
+    VFIO_PASID_FEATURE_PASID | VFIO_PASID_FEATURE_AUX | VFIO_PASID_FEATURE_HOT_RESET;
 
 /// An ioctl on a container that has no IOMMU type yet. VFIO asks for extensions so; anything else
 /// met the release of the container.
@@ -47,6 +49,7 @@ pub(crate) fn ioctl(container: &Container, cmd: u32, arg: usize) -> Option<Resul
         VFIO_IOMMU_AUX_ATTACH => aux_attach,
         VFIO_IOMMU_AUX_DETACH => aux_detach,
         VFIO_IOMMU_AUX_INFO => aux_info,
+        VFIO_IOMMU_HOT_RESET_INFO => hot_reset_info,
         _ => return None,
     };
     Some(ioctl(container, UserPtr::from_addr(arg)))
@@ -211,6 +214,45 @@ fn aux_info(container: &Container, arg: UserPtr) -> Result<isize> {
         if info.cursor == 0 || !report.has_room() {
             break;
         }
+    }
+    write(arg, &info)?;
+    Ok(0)
+}
+
+fn hot_reset_info(container: &Container, arg: UserPtr) -> Result<isize> {
+    let mut info: HotResetInfo = read(arg, 0)?;
+    let address = Address {
+        segment: info.segment,
+        bus: info.bus,
+        devfn: info.devfn,
+    };
+    let device = enter(container)?.open_device_at(address)?.clone();
+    let affected = {
+        // Comes before our locks, so what was looked up before it is looked up anew.
+        let set = device.lock_set();
+        let contents = enter(container)?;
+        if !contents.has_open(&device) {
+            return Err(ENOENT);
+        }
+        Affected::find(&device, &contents, &set)?
+    };
+
+    // No lock is held while user memory is touched.
+    let room = (info.argsz as usize - size_of::<HotResetInfo>()) / size_of::<HotResetDevice>();
+    let count = affected.devices().len();
+    info.count = count as u32;
+    if room < count {
+        write(arg, &info)?;
+        return Err(ENOSPC);
+    }
+    info.flags = affected.flags();
+    let mut devices = UserSlice::new(
+        arg.wrapping_byte_add(size_of::<HotResetInfo>()),
+        size_of_val(affected.devices()),
+    )
+    .writer();
+    for device in affected.devices() {
+        devices.write(device)?;
     }
     write(arg, &info)?;
     Ok(0)

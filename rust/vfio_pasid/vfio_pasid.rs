@@ -10,6 +10,7 @@ mod aux_info;
 mod container;
 mod default_pasid;
 mod exports;
+mod hot_reset;
 mod kernel;
 mod mm;
 mod pasid;

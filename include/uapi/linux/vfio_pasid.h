@@ -37,6 +37,7 @@
 
 #define VFIO_PASID_FEATURE_PASID	(1 << 0) /* PASID_REQUEST, PASID_INFO */
 #define VFIO_PASID_FEATURE_AUX		(1 << 1) /* AUX_CREATE ... AUX_INFO */
+#define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 
 /**
  * VFIO_IOMMU_PASID_REQUEST - _IO(VFIO_TYPE, VFIO_BASE + 18)
@@ -276,5 +277,52 @@ struct vfio_iommu_aux_info {
 };
 
 #define VFIO_IOMMU_AUX_INFO		_IO(VFIO_TYPE, 0x49)
+
+/**
+ * VFIO_IOMMU_HOT_RESET_INFO - _IO(VFIO_TYPE, 0x4b)
+ * @argsz: size of the structure with the room for @devices
+ * @flags: in: 0; out: VFIO_PCI_HOT_RESET_FLAG_DEV_ID, and
+ *         VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED if no device below is
+ *         VFIO_PCI_DEVID_NOT_OWNED
+ * @segment: PCI segment of a device that is open through this container
+ * @bus: its bus
+ * @devfn: its device and function
+ * @count: out: how many devices VFIO_DEVICE_PCI_HOT_RESET of that device hits,
+ *         itself included
+ * @devices: out: those devices. Of each, @devid is
+ *           > 0                       open through this container; a number
+ *                                     that no other device has, and that it
+ *                                     keeps while bound to its driver
+ *           VFIO_PCI_DEVID_OWNED      not open here, but represented in the
+ *                                     dev_set, and its IOMMU group is in this
+ *                                     container
+ *           VFIO_PCI_DEVID_NOT_OWNED  anything else. A device that is not
+ *                                     bound to a vfio driver is not in the
+ *                                     dev_set
+ *
+ * This is what VFIO_DEVICE_GET_PCI_HOT_RESET_INFO tells users of iommufd. The
+ * two requirements of VFIO_DEVICE_PCI_HOT_RESET are that all affected devices
+ * are represented in the dev_set and that the user owns all of them; OWNED says
+ * that both are met with the group descriptors of this container.
+ *
+ * Errors:
+ *
+ *   ENOENT  no such device is open through this container
+ *   ENODEV  also: neither its slot nor its bus can be reset
+ *   ENOSPC  more devices than there is room for; only @count is filled in
+ *   EAGAIN  a device was added meanwhile: try again
+ *   ENOMEM  no memory
+ */
+struct vfio_iommu_hot_reset_info {
+	__u32	argsz;
+	__u32	flags;
+	__u16	segment;
+	__u8	bus;
+	__u8	devfn;
+	__u32	count;
+	struct vfio_pci_dependent_device devices[];
+};
+
+#define VFIO_IOMMU_HOT_RESET_INFO	_IO(VFIO_TYPE, 0x4b)
 
 #endif /* _UAPI_LINUX_VFIO_PASID_H */

@@ -16,6 +16,7 @@ pub(crate) const VFIO_CHECK_EXTENSION: u32 = _IO(VFIO_TYPE, VFIO_BASE + 1);
 pub(crate) const VFIO_PASID_EXTENSION: usize = 0x5041;
 pub(crate) const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
 pub(crate) const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
+pub(crate) const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
 pub(crate) const VFIO_IOMMU_PASID_REQUEST: u32 = _IO(VFIO_TYPE, VFIO_BASE + 18);
 pub(crate) const VFIO_IOMMU_FLAG_ALLOC_PASID: u32 = 1 << 0;
@@ -107,6 +108,32 @@ pub(crate) struct AuxInfo {
     pub(crate) cursor: u64,
 }
 
+pub(crate) const VFIO_IOMMU_HOT_RESET_INFO: u32 = _IO(VFIO_TYPE, 0x4b);
+/// These four are of `linux/vfio.h`.
+pub(crate) const VFIO_PCI_HOT_RESET_FLAG_DEV_ID: u32 = 1 << 0;
+pub(crate) const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED: u32 = 1 << 1;
+pub(crate) const VFIO_PCI_DEVID_OWNED: u32 = 0;
+pub(crate) const VFIO_PCI_DEVID_NOT_OWNED: u32 = u32::MAX;
+
+#[repr(C)]
+pub(crate) struct HotResetInfo {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) segment: u16,
+    pub(crate) bus: u8,
+    pub(crate) devfn: u8,
+    pub(crate) count: u32,
+}
+
+/// `struct vfio_pci_dependent_device` of `linux/vfio.h`.
+#[repr(C)]
+pub(crate) struct HotResetDevice {
+    pub(crate) devid: u32,
+    pub(crate) segment: u16,
+    pub(crate) bus: u8,
+    pub(crate) devfn: u8,
+}
+
 /// A structure that starts with `argsz` and `flags`.
 pub(crate) trait Argument: FromBytes + AsBytes {
     /// The size of the structure that the caller knows.
@@ -154,3 +181,5 @@ argument!(AuxDestroy, 16, reserved);
 argument!(AuxAttach, 16);
 argument!(AuxInfo, 48);
 plain_bytes!(AuxEntry, 32);
+argument!(HotResetInfo, 16);
+plain_bytes!(HotResetDevice, 8);

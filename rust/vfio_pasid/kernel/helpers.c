@@ -57,3 +57,33 @@ void vfio_pasid_helper_warn_not_attached(void)
 {
 	WARN_ONCE(1, "vfio_aux_detach_device() of what is not attached\n");
 }
+
+/*
+ * As vfio_find_device_in_devset(), pinned. A member that is being unregistered
+ * is passed over.
+ */
+struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
+						    struct device *dev);
+struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
+						    struct device *dev)
+{
+	struct vfio_device *member;
+
+	list_for_each_entry(member, &device->dev_set->device_list, dev_set_list)
+		if (member->dev == dev)
+			return refcount_inc_not_zero(&member->refcount) ?
+			       member : NULL;
+	return NULL;
+}
+
+unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device);
+unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device)
+{
+	return device->index;
+}
+
+int vfio_pasid_helper_pci_domain_nr(struct pci_dev *pdev);
+int vfio_pasid_helper_pci_domain_nr(struct pci_dev *pdev)
+{
+	return pci_domain_nr(pdev->bus);
+}

@@ -11,6 +11,7 @@ pub(crate) mod group;
 pub(crate) mod iommu;
 pub(crate) mod mm;
 pub(crate) mod params;
+pub(crate) mod pci;
 pub(crate) mod resv;
 pub(crate) mod rwsem;
 pub(crate) mod sched;

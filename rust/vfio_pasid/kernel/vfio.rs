@@ -4,9 +4,9 @@
 
 use core::ptr::NonNull;
 
-use kernel::bindings;
+use kernel::{bindings, ffi::c_uint};
 
-use super::device::GroupDevice;
+use super::{device::GroupDevice, pci::PciDevice};
 
 /// `struct vfio_device`, which only C looks into.
 #[repr(C)]
@@ -21,6 +21,11 @@ extern "C" {
     fn vfio_pasid_helper_vfio_unpin(device: *mut RawDevice);
     fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice);
     fn vfio_pasid_helper_vfio_set_unlock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_find(
+        device: *mut RawDevice,
+        dev: *mut bindings::device,
+    ) -> *mut RawDevice;
+    fn vfio_pasid_helper_vfio_index(device: *mut RawDevice) -> c_uint;
 }
 
 /// A device that VFIO keeps registered: its driver stays bound until this is dropped.
@@ -57,6 +62,12 @@ impl PinnedDevice {
         }
     }
 
+    /// A number above 0 that no other registered device has, and that it keeps while registered.
+    pub(crate) fn id(&self) -> u32 {
+        // SAFETY: The device is registered. Its index is from an IDA, so there is one above it.
+        unsafe { vfio_pasid_helper_vfio_index(self.0.as_ptr()) + 1 }
+    }
+
     /// Holds `dev_set->lock`, under which VFIO opens and closes the device.
     pub(crate) fn lock_set(&self) -> SetGuard<'_> {
         // SAFETY: The device is registered, so it has a set.
@@ -85,6 +96,17 @@ impl Drop for PinnedDevice {
 ///
 /// This task holds it.
 pub(crate) struct SetGuard<'a>(&'a PinnedDevice);
+
+impl SetGuard<'_> {
+    /// The member of the set that is `device`.
+    pub(crate) fn find(&self, device: PciDevice<'_>) -> Option<PinnedDevice> {
+        // SAFETY: The lock is held, which the list of members is walked under.
+        let member =
+            unsafe { vfio_pasid_helper_vfio_set_find(self.0 .0.as_ptr(), device.as_device()) };
+        // INVARIANT: The helper took the count.
+        NonNull::new(member).map(PinnedDevice)
+    }
+}
 
 impl Drop for SetGuard<'_> {
     fn drop(&mut self) {
