@@ -27,6 +27,9 @@ all: modules
 install: ## put the modules into /lib/modules/<release>/updates, as root
 	@scripts/install
 
+run: ## boot the modules in QEMU and see what they do
+	@scripts/run
+
 check: ## lints, builds, tests in guests
 	@scripts/check
 
@@ -42,4 +45,4 @@ clean: ## remove what was built
 clean-cache: ## remove build root, kernel trees and everything else that can be made again
 	@scripts/clean-cache
 
-.PHONY: all check check-all clean clean-cache help install modules update
+.PHONY: all check check-all clean clean-cache help install modules run update
