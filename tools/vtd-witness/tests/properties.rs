@@ -13,6 +13,9 @@ use vtd_witness::{translate, Access, Fault, Registers, Source};
 
 const PAGES: u64 = 64;
 
+/// Number of 4 KiB tables that are filled with arbitrary words.
+const ARBITRARY: u64 = 16;
+
 /// Mappings of an address space: page number to (frame number, writable).
 fn mappings() -> impl Strategy<Value = BTreeMap<u64, (u64, bool)>> {
     prop::collection::btree_map(0..PAGES, (0..PAGES, any::<bool>()), 0..32)
@@ -28,7 +31,7 @@ fn word() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
         (0..DATA / 4096, 0..4096u64).prop_map(|(page, low)| (page << 12) | low),
-        (0..64u64, 0..4096u64).prop_map(|(page, low)| (page << 12) | low | 7),
+        (0..ARBITRARY, 0..4096u64).prop_map(|(page, low)| (page << 12) | low | 7),
     ]
 }
 
@@ -108,13 +111,13 @@ proptest! {
         source in (any::<u8>(), any::<u8>(), prop::option::of(any::<u32>())),
         cap in any::<u64>(),
         ecap in any::<u64>(),
-        rtaddr in prop_oneof![any::<u64>(), (0..64u64).prop_map(|page| (page << 12) | (1 << 10))],
+        rtaddr in prop_oneof![any::<u64>(), (0..ARBITRARY).prop_map(|page| (page << 12) | (1 << 10))],
         host_address_width in any::<u8>(),
         iova in any::<u64>(),
         access in access(),
     ) {
         let t = Tables::new();
-        for (at, address) in (0..).step_by(8).take(64 * 512).enumerate() {
+        for (at, address) in (0..).step_by(8).take(ARBITRARY as usize * 512).enumerate() {
             t.memory.write_obj(words[at % words.len()], GuestAddress(address)).unwrap();
         }
         let registers = Registers {
@@ -143,7 +146,7 @@ proptest! {
     ) {
         let t = Tables::new();
         let top = t.attach_levels(PASID, pgtt, levels);
-        for address in (top..DATA).step_by(8).take(32 * 512) {
+        for address in (top..DATA).step_by(8).take(ARBITRARY as usize * 512) {
             t.put(address, words[(address / 8 % 509) as usize]);
         }
         let _ = t.translate(Some(PASID), iova, access);

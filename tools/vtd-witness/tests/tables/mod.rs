@@ -17,7 +17,7 @@ pub const MEMORY: usize = 16 << 20;
 pub const DATA: u64 = MEMORY as u64;
 
 pub const BUS: u8 = 3;
-pub const DEVFN: u8 = 0x91;
+pub const DEVFN: u8 = 0xd1;
 pub const PASID: u32 = 0x1234;
 
 pub const FS: u64 = 1;
