@@ -8,6 +8,7 @@ export XDG_CACHE_HOME
 
 # Everything costly to make lives here, outside the tree; `make clean-cache` removes it.
 cache=$XDG_CACHE_HOME/vfio-pasid
+# shellcheck disable=SC2034 # for those who source this
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 logs=$cache/log
 self=${0##*/}
@@ -36,7 +37,7 @@ usage() {
 # 20 seconds, one when it ends, and the end of the log when it fails.
 # long_step NAME TEXT COMMAND...
 long_step() {
-	local name=$1 text=$2 log=$logs/$1.log pid start=$SECONDS
+	local text=$2 log=$logs/$1.log pid start=$SECONDS
 	shift 2
 	mkdir -p "$logs"
 	say "$text ..."

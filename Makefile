@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What `make help` lists. The work is done by the scripts in scripts/, each of
+# which is useful alone; what kbuild reads is Kbuild.
+
+KERNEL ?= 7.3
+export KERNEL KDIR INSTALL_MOD_PATH ACCEL T V
+
+.DEFAULT_GOAL := modules
+
+help: ## this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo 'Variables:'
+	@echo '  KERNEL=...    Debian kernel, a release or a series (7.3)'
+	@echo '  KDIR=...      a kernel build tree of your own, built with the tools of this machine'
+	@echo '  T=pattern     check: only the cases that match this extended regular expression'
+	@echo '  ACCEL=...     kvm or tcg for guests (default: KVM if it works)'
+	@echo '  V=1           show the commands of the build'
+	@echo '  INSTALL_MOD_PATH=...  install: below this folder'
+
+modules: ## build both modules, in build/<release> (default)
+	@scripts/modules
+
+all: modules
+
+install: ## put the modules into /lib/modules/<release>/updates, as root
+	@scripts/install
+
+run: ## boot the modules in QEMU and see what they do
+	@scripts/run
+
+check: ## lints, builds, tests in guests
+	@scripts/check
+
+check-all: check ## check and the long tests
+
+update: ## renew the build root and the kernel trees, with today's packages
+	@scripts/sandbox --update
+	@for series in 7.3 7.2; do scripts/kernel-tree --update $$series; done
+
+clean: ## remove what was built
+	rm -rf build
+
+clean-cache: ## remove build root, kernel trees and everything else that can be made again
+	@scripts/clean-cache
+
+.PHONY: all check check-all clean clean-cache help install modules run update

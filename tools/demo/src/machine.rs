@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The machine around the story: modules, devices, and how both are left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{bail, ensure, Context, Result};
+use vfio_pasid::PciFunction;
+
+use crate::story::{chapter, line};
+
+/// How many PASIDs a process may hold in the story.
+pub const QUOTA: u32 = 4;
+
+/// Bits of /proc/sys/kernel/tainted that a sound kernel does not have: died, warned, locked up
+/// (Documentation/admin-guide/tainted-kernels.rst of the kernel).
+const UNSOUND: u32 = (1 << 7) | (1 << 9) | (1 << 14);
+
+/// Modules and devices as the story wants them.
+pub struct SetUp {
+    devices: [PciFunction; 2],
+    taint: u32,
+}
+
+impl SetUp {
+    /// Loads the modules of the folder `modules` and binds the devices to vfio-pci.
+    pub fn new(modules: PathBuf, devices: [PciFunction; 2]) -> Result<Self> {
+        chapter("The machine");
+        line("kernel", kernel()?);
+        let taint = read_number("/proc/sys/kernel/tainted")?;
+
+        run(Command::new("modprobe").arg("vfio-pci"))?;
+        for module in ["vfio_pasid", "vfio_iommu_type1"] {
+            let rmmod = "rmmod vfio_iommu_type1 vfio_pasid";
+            ensure!(
+                !loaded(module),
+                "{module} is loaded already; first: {rmmod}"
+            );
+        }
+        let parameter = format!("pasid_quota={QUOTA}");
+        insmod(&modules, "vfio_pasid", Some(&parameter))?;
+        let quota = read_number("/sys/module/vfio_pasid/parameters/pasid_quota")?;
+        ensure!(
+            quota == QUOTA,
+            "{parameter} was asked for, the module has {quota}"
+        );
+        line(
+            "insmod vfio_pasid.ko",
+            format!("pasid_quota={quota}: each process may hold {quota}"),
+        );
+        insmod(&modules, "vfio_iommu_type1", None)?;
+        line(
+            "insmod vfio_iommu_type1.ko",
+            format!(
+                "the stock type1, wrapped; in use by {}",
+                users("vfio_iommu_type1")?
+            ),
+        );
+
+        for device in devices {
+            device
+                .bind_to_vfio()
+                .with_context(|| format!("cannot bind {device} to vfio-pci"))?;
+            line(
+                format!("{device}, {}", device.id()?),
+                format!("bound to vfio-pci, IOMMU group {}", device.iommu_group()?),
+            );
+        }
+        Ok(Self { devices, taint })
+    }
+
+    /// Gives the devices back and unloads the modules, which must not be in use.
+    pub fn undo(self) -> Result<()> {
+        chapter("Everything is back as it was");
+        let mut drivers = Vec::new();
+        for device in self.devices {
+            device.release_from_vfio()?;
+            let driver = device.driver()?;
+            drivers.push(format!("{device}: {}", driver.as_deref().unwrap_or("none")));
+        }
+        line("drivers", drivers.join(", "));
+        for module in ["vfio_iommu_type1", "vfio_pasid"] {
+            let users = users(module)?;
+            run(Command::new("rmmod").arg(module))?;
+            ensure!(!loaded(module), "{module} is still loaded after rmmod");
+            line(
+                format!("rmmod {module}"),
+                format!("was in use by {users}, is unloaded"),
+            );
+        }
+        let taint = read_number("/proc/sys/kernel/tainted")?;
+        let new = taint & !self.taint & UNSOUND;
+        ensure!(new == 0, "the kernel complained (taint {new}): see dmesg");
+        line("warnings of the kernel", "none");
+        Ok(())
+    }
+}
+
+/// Release and version of the kernel.
+fn kernel() -> Result<String> {
+    let release = read("/proc/sys/kernel/osrelease")?;
+    let version = read("/proc/sys/kernel/version")?;
+    // Such as: #1 SMP PREEMPT_DYNAMIC Debian 7.3.4-1 (2026-11-14)
+    let package = version
+        .find("Debian")
+        .map_or("", |at| version.split_at(at).1);
+    Ok(match package.split(" (").next() {
+        Some("") | None => release,
+        Some(package) => format!("{release}, {package}"),
+    })
+}
+
+fn read(path: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(text.trim().to_owned())
+}
+
+fn read_number(path: &str) -> Result<u32> {
+    let text = read(path)?;
+    text.parse()
+        .with_context(|| format!("{path} says '{text}'"))
+}
+
+fn loaded(module: &str) -> bool {
+    fs::exists(format!("/sys/module/{module}")).unwrap_or(false)
+}
+
+/// How many use a module; modules that need it count.
+fn users(module: &str) -> Result<u32> {
+    read_number(&format!("/sys/module/{module}/refcnt"))
+}
+
+fn insmod(modules: &Path, module: &str, parameter: Option<&str>) -> Result<()> {
+    let file = modules.join(module).with_extension("ko");
+    run(Command::new("insmod").arg(file).args(parameter))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status}); dmesg may say why");
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What `make run` shows: PASIDs for VFIO containers, step by step, in plain text.
+//!
+//! Every line says what was done and what came back. The first thing that does not happen as
+//! told ends the story, with a sentence on stderr and exit status 1.
+
+mod machine;
+mod owner;
+mod second;
+mod story;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use vfio_pasid::PciFunction;
+
+/// Tells the story of PASIDs for VFIO containers on this machine.
+///
+/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and two
+/// PCI devices that nobody needs, in IOMMU groups of their own. After a failure, modules and
+/// devices are left as they are at that moment.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    #[command(subcommand)]
+    process: Process,
+}
+
+#[derive(Subcommand)]
+enum Process {
+    /// The whole story
+    Story {
+        /// Folder with vfio_pasid.ko and vfio_iommu_type1.ko
+        modules: PathBuf,
+        /// A PCI device, such as 0000:00:10.0
+        first: PciFunction,
+        /// Another PCI device, for the second process
+        second: PciFunction,
+    },
+    /// The second process of the story, which the first one starts
+    #[command(hide = true)]
+    Second(second::Options),
+}
+
+fn story(modules: PathBuf, first: PciFunction, second: PciFunction) -> Result<()> {
+    story::title();
+    let machine = machine::SetUp::new(modules, [first, second])?;
+    owner::run(first, second)?;
+    machine.undo()
+}
+
+fn main() -> ExitCode {
+    let result = match Options::parse().process {
+        Process::Story {
+            modules,
+            first,
+            second,
+        } => story(modules, first, second),
+        Process::Second(options) => second::run(&options).context("in the second process"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pasid-demo: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

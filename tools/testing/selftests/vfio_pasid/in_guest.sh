@@ -1,0 +1,138 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs in a guest of scripts/check: what `plan`, written by that script, says,
+# with vfio, allow and run. The TAP of each program goes out between the lines
+# "@begin PROGRAM" and "@end REASON". After a program nothing may be left of it:
+# each thing that is makes a line "@leftover TEXT"; "@checked PROGRAM" ends that.
+cd "$(dirname "$0")" || exit 1
+
+trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|blocked for more'
+allowed='^$'
+
+die() {
+	echo "$*"
+	exit 1
+}
+
+# Gives the devices to vfio-pci.
+vfio() {
+	local address device
+	modprobe vfio-pci || die "no vfio-pci in this kernel"
+	for address; do
+		device=/sys/bus/pci/devices/$address
+		[ -e "$device" ] || die "there is no device $address"
+		[ ! -e "$device/driver" ] || echo "$address" >"$device/driver/unbind"
+		echo vfio-pci >"$device/driver_override"
+		echo "$address" >/sys/bus/pci/drivers_probe
+		[ -e "/sys/bus/pci/drivers/vfio-pci/$address" ] ||
+			die "vfio-pci does not take $address"
+		[ -e "$device/iommu_group" ] || die "$address has no IOMMU group"
+	done
+}
+
+# allow REGEX: messages of the kernel that the tests provoke.
+allow() {
+	allowed="$allowed|$1"
+}
+
+# The processes besides this shell's own; kernel threads have no executable.
+processes() {
+	local exe pid own
+	read -r own _ </proc/self/stat
+	for exe in /proc/[0-9]*/exe; do
+		pid=${exe#/proc/}
+		pid=${pid%/exe}
+		if [ "$pid" != "$own" ] && [ -e "$exe" ]; then
+			echo "process $pid: $(cat "/proc/$pid/comm" 2>/dev/null)"
+		fi
+	done
+}
+
+# The references on what is loaded besides our modules, and the pinned pages.
+references() {
+	local module
+	for module in vfio vfio_pci_core vfio_pci; do
+		[ ! -e /sys/module/$module/refcnt ] ||
+			echo "references on $module: $(cat /sys/module/$module/refcnt)"
+	done
+	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 }
+		END { print "pinned pages: " a - r }' /proc/vmstat
+}
+
+# What a killed process held is given back a little later, so look again.
+settle() {
+	local i=0
+	until "$@" || [ $i = 20 ]; do
+		sleep 0.1
+		i=$((i + 1))
+	done
+	"$@"
+}
+
+gone() {
+	[ ! -e "/sys/module/$1/initstate" ] || rmmod "$1" 2>/dev/null
+}
+
+same_processes() {
+	[ "$(processes)" = "$processes" ]
+}
+
+# What is there beyond what was there before, which may not stay.
+new_processes() {
+	local line pid
+	processes >/tmp/processes
+	while read -r line; do
+		case $processes in
+		*"$line"*) ;;
+		*)
+			echo "@leftover $line"
+			pid=${line#process }
+			kill -9 "${pid%%:*}"
+			;;
+		esac
+	done </tmp/processes
+}
+
+same_references() {
+	[ "$(references)" = "$references" ]
+}
+
+unload() {
+	local module
+	for module in vfio_pasid_test vfio_iommu_type1 vfio_pasid; do
+		settle gone $module ||
+			echo "@leftover $module cannot be unloaded: $(cat /sys/module/$module/refcnt) references"
+	done
+}
+
+# Prints the new messages of the kernel from where it found something wrong.
+look_at_the_log() {
+	dmesg -c >/tmp/log
+	if grep -E "$trouble" /tmp/log | grep -qvE "$allowed"; then
+		grep -E -A 50 "$trouble" /tmp/log
+	fi
+}
+
+run() {
+	local program=$1
+	shift
+	echo "@begin $program"
+	"./$program" "$@"
+	printf '\n@end exit status %s\n' $?
+	settle same_processes || new_processes
+	unload
+	settle same_references || references | sed "s/^/@leftover /"
+	look_at_the_log | sed 's/^/@leftover log: /'
+	echo "@checked $program"
+}
+
+# shellcheck disable=SC1091 # written for each run
+. ./plan.setup
+unload
+log=$(look_at_the_log)
+[ -z "$log" ] || die "trouble before any program ran: $log"
+processes=$(processes)
+references=$(references)
+# shellcheck disable=SC1091 # written for each run
+. ./plan

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lets the selftests call what only kernel modules can call: the API of
+ * <linux/vfio_pasid.h>, and the functions that VFIO's shim calls. See
+ * vfio_pasid_test.h.
+ */
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio_pasid.h>
+#include <linux/wait.h>
+
+#include "../../../../../rust/vfio_pasid/container.h"
+#include "vfio_pasid_test.h"
+
+/* The kernel API */
+
+struct test_file {
+	struct vfio_mm *slots[VFIO_PASID_TEST_SLOTS];
+};
+
+struct borrower {
+	struct mm_struct *mm;
+	struct completion borrowed;
+};
+
+static int borrow_mm(void *arg)
+{
+	struct borrower *borrower = arg;
+
+	kthread_use_mm(borrower->mm);
+	complete(&borrower->borrowed);
+	while (!kthread_should_stop()) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (!kthread_should_stop())
+			schedule();
+		__set_current_state(TASK_RUNNING);
+	}
+	kthread_unuse_mm(borrower->mm);
+	return 0;
+}
+
+static struct vfio_mm *get_from_borrower(void)
+{
+	struct borrower borrower = { .mm = current->mm };
+	struct task_struct *task;
+	struct vfio_mm *vmm;
+
+	init_completion(&borrower.borrowed);
+	task = kthread_run(borrow_mm, &borrower, "vfio_pasid_test");
+	if (IS_ERR(task))
+		return ERR_CAST(task);
+	wait_for_completion(&borrower.borrowed);
+	vmm = vfio_mm_get_from_task(task);
+	kthread_stop(task);
+	return vmm;
+}
+
+static struct vfio_mm *get_from_pid(pid_t number)
+{
+	struct pid *pid = find_get_pid(number);
+	struct task_struct *task = get_pid_task(pid, PIDTYPE_PID);
+	struct vfio_mm *vmm;
+
+	put_pid(pid);
+	if (!task)
+		return ERR_PTR(-ECHILD);
+	vmm = vfio_mm_get_from_task(task);
+	put_task_struct(task);
+	return vmm;
+}
+
+static struct vfio_mm **slot_of(struct test_file *file, u32 slot)
+{
+	return slot < VFIO_PASID_TEST_SLOTS ? &file->slots[slot] : NULL;
+}
+
+static struct vfio_mm *vmm_of(struct test_file *file, u32 slot)
+{
+	return slot < VFIO_PASID_TEST_SLOTS ? READ_ONCE(file->slots[slot]) : NULL;
+}
+
+static long test_get(struct test_file *file, void __user *arg)
+{
+	struct vfio_pasid_test_get get;
+	struct vfio_mm **slot, *vmm;
+
+	if (copy_from_user(&get, arg, sizeof(get)))
+		return -EFAULT;
+	slot = slot_of(file, get.slot);
+	if (!slot)
+		return -EBADF;
+
+	switch (get.task) {
+	case VFIO_PASID_TEST_NULL_TASK:
+		vmm = vfio_mm_get_from_task(NULL);
+		break;
+	case VFIO_PASID_TEST_BORROWED_MM:
+		vmm = get_from_borrower();
+		break;
+	default:
+		vmm = get_from_pid(get.task);
+	}
+	if (IS_ERR(vmm))
+		return PTR_ERR(vmm);
+	if (cmpxchg(slot, NULL, vmm)) {
+		vfio_mm_put(vmm);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static long test_put(struct test_file *file, unsigned long arg)
+{
+	struct vfio_mm **slot = arg <= U32_MAX ? slot_of(file, arg) : NULL;
+	struct vfio_mm *vmm = slot ? xchg(slot, NULL) : NULL;
+
+	if (!vmm)
+		return -EBADF;
+	vfio_mm_put(vmm);
+	return 0;
+}
+
+static long test_same(struct test_file *file, void __user *arg)
+{
+	struct vfio_pasid_test_pair pair;
+	struct vfio_mm *first, *second;
+
+	if (copy_from_user(&pair, arg, sizeof(pair)))
+		return -EFAULT;
+	first = vmm_of(file, pair.first);
+	second = vmm_of(file, pair.second);
+	if (!first || !second)
+		return -EBADF;
+	return first == second;
+}
+
+static long test_range(struct test_file *file, unsigned int cmd,
+		       void __user *arg)
+{
+	struct vfio_pasid_test_range range;
+	struct vfio_mm *vmm;
+
+	if (copy_from_user(&range, arg, sizeof(range)))
+		return -EFAULT;
+	vmm = vmm_of(file, range.slot);
+	if (!vmm)
+		return -EBADF;
+	if (cmd == VFIO_PASID_TEST_ALLOC)
+		return vfio_pasid_alloc(vmm, range.min, range.max);
+	vfio_pasid_free_range(vmm, range.min, range.max);
+	return 0;
+}
+
+/* Containers, above a stock type1 that only counts */
+
+static struct {
+	atomic_t opened;
+	atomic_t released;
+	atomic_t released_too_early;
+	atomic_t ioctls;
+	atomic_t devices;
+	atomic_t waiting;
+} counts;
+
+static atomic_t gate;
+static DECLARE_WAIT_QUEUE_HEAD(gate_queue);
+
+/* What the stock .open returns. */
+struct stock {
+	atomic_t waiting;
+};
+
+static void *stock_open(unsigned long type)
+{
+	struct stock *stock = kzalloc(sizeof(*stock), GFP_KERNEL);
+
+	if (!stock)
+		return ERR_PTR(-ENOMEM);
+	atomic_inc(&counts.opened);
+	return stock;
+}
+
+static void stock_release(void *data)
+{
+	struct stock *stock = data;
+
+	atomic_inc(&counts.released);
+	if (atomic_read(&stock->waiting))
+		atomic_inc(&counts.released_too_early);
+	else
+		kfree(stock);
+}
+
+static long stock_wait(struct stock *stock, void *handle)
+{
+	int now = atomic_read(&gate);
+	bool found;
+
+	atomic_inc(&stock->waiting);
+	atomic_inc(&counts.waiting);
+	wait_event_killable(gate_queue, atomic_read(&gate) != now);
+	found = vfio_pasid_container_stock(handle) == stock;
+	atomic_dec(&counts.waiting);
+	atomic_dec(&stock->waiting);
+	return found;
+}
+
+static long stock_ioctl(void *data, unsigned int cmd, unsigned long arg)
+{
+	atomic_inc(&counts.ioctls);
+	if (cmd == VFIO_PASID_TEST_WAIT)
+		return stock_wait(data, (void *)arg);
+	return arg;
+}
+
+static void stock_register_device(void *data, struct vfio_device *device)
+{
+	atomic_inc(&counts.devices);
+}
+
+static void stock_unregister_device(void *data, struct vfio_device *device)
+{
+	atomic_dec(&counts.devices);
+}
+
+static void *to_handle(u64 handle)
+{
+	return (void *)(uintptr_t)handle;
+}
+
+static long test_open(void __user *arg)
+{
+	void *handle = vfio_pasid_container_open(0, stock_open);
+	u64 number = (uintptr_t)handle;
+
+	if (IS_ERR(handle))
+		return PTR_ERR(handle);
+	if (copy_to_user(arg, &number, sizeof(number))) {
+		vfio_pasid_container_release(handle, stock_release);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static long test_release(void __user *arg)
+{
+	u64 handle;
+
+	if (copy_from_user(&handle, arg, sizeof(handle)))
+		return -EFAULT;
+	vfio_pasid_container_release(to_handle(handle), stock_release);
+	return 0;
+}
+
+static long test_ioctl(void __user *arg)
+{
+	struct vfio_pasid_test_ioctl ioctl;
+
+	if (copy_from_user(&ioctl, arg, sizeof(ioctl)))
+		return -EFAULT;
+	return vfio_pasid_container_ioctl(to_handle(ioctl.handle), ioctl.cmd,
+					  ioctl.arg, stock_ioctl);
+}
+
+/* No part of vfio_pasid looks into a device that is only opened and closed. */
+static long test_change_devices(unsigned int cmd, void __user *arg)
+{
+	u64 handle;
+
+	if (copy_from_user(&handle, arg, sizeof(handle)))
+		return -EFAULT;
+	if (cmd == VFIO_PASID_TEST_DEVICE_OPENED)
+		vfio_pasid_container_register_device(to_handle(handle), NULL,
+						     stock_register_device);
+	else
+		vfio_pasid_container_unregister_device(to_handle(handle), NULL,
+						       stock_unregister_device);
+	return 0;
+}
+
+static long test_open_gate(void)
+{
+	atomic_inc(&gate);
+	wake_up_all(&gate_queue);
+	return 0;
+}
+
+static long test_counts(void __user *arg)
+{
+	struct vfio_pasid_test_counts seen = {
+		.opened = atomic_read(&counts.opened),
+		.released = atomic_read(&counts.released),
+		.released_too_early = atomic_read(&counts.released_too_early),
+		.ioctls = atomic_read(&counts.ioctls),
+		.devices = atomic_read(&counts.devices),
+		.waiting = atomic_read(&counts.waiting),
+	};
+
+	return copy_to_user(arg, &seen, sizeof(seen)) ? -EFAULT : 0;
+}
+
+/* The device */
+
+static int test_file_open(struct inode *inode, struct file *file)
+{
+	struct test_file *test = kvzalloc(sizeof(*test), GFP_KERNEL);
+
+	if (!test)
+		return -ENOMEM;
+	file->private_data = test;
+	return 0;
+}
+
+static int test_file_release(struct inode *inode, struct file *file)
+{
+	struct test_file *test = file->private_data;
+	unsigned int slot;
+
+	for (slot = 0; slot < VFIO_PASID_TEST_SLOTS; slot++)
+		if (test->slots[slot])
+			vfio_mm_put(test->slots[slot]);
+	kvfree(test);
+	return 0;
+}
+
+static long test_file_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg)
+{
+	struct test_file *test = file->private_data;
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case VFIO_PASID_TEST_GET:
+		return test_get(test, user);
+	case VFIO_PASID_TEST_PUT:
+		return test_put(test, arg);
+	case VFIO_PASID_TEST_SAME:
+		return test_same(test, user);
+	case VFIO_PASID_TEST_ALLOC:
+	case VFIO_PASID_TEST_FREE:
+		return test_range(test, cmd, user);
+	case VFIO_PASID_TEST_OPEN:
+		return test_open(user);
+	case VFIO_PASID_TEST_RELEASE:
+		return test_release(user);
+	case VFIO_PASID_TEST_IOCTL:
+		return test_ioctl(user);
+	case VFIO_PASID_TEST_DEVICE_OPENED:
+	case VFIO_PASID_TEST_DEVICE_CLOSED:
+		return test_change_devices(cmd, user);
+	case VFIO_PASID_TEST_OPEN_GATE:
+		return test_open_gate();
+	case VFIO_PASID_TEST_COUNTS:
+		return test_counts(user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations test_file_operations = {
+	.owner = THIS_MODULE,
+	.open = test_file_open,
+	.release = test_file_release,
+	.unlocked_ioctl = test_file_ioctl,
+};
+
+static struct miscdevice test_miscdevice = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "vfio_pasid_test",
+	.fops = &test_file_operations,
+	.mode = 0600,
+};
+module_misc_device(test_miscdevice);
+
+MODULE_DESCRIPTION("Lets the selftests of vfio_pasid call its kernel API");
+MODULE_LICENSE("GPL");

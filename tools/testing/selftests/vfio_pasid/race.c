@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads against each other. Rounds are counted, not timed; every value that
+ * an ioctl returns must be one that some order of events allows, and what is
+ * left at the end must be exact.
+ */
+#include <kselftest_harness.h>
+
+#include <pthread.h>
+
+#include "vfio_pasid_utils.h"
+
+#define FIRST	3000
+#define COUNT	128
+#define LAST	(FIRST + COUNT - 1)
+
+#define IOVA	0x200000
+
+/* A debug kernel is slow. */
+#define PATIENCE	120
+
+FIXTURE(race) {
+	struct container container;
+	int fd;
+};
+
+FIXTURE_SETUP(race)
+{
+	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
+	ASSERT_EQ(0, container_open(&self->container, 0));
+	self->fd = self->container.fd;
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	container_close(&self->container);
+}
+
+/* What the threads of a test share; each test uses what it needs. */
+struct shared {
+	int fd;
+	int index;
+	struct spin_barrier barrier;
+	bool stop;
+	int *held;		/* for each number: how many think they hold it */
+	long taken;
+	long wrong;		/* the first value that cannot be true */
+	const char *where;
+};
+
+static void cannot_be(struct shared *shared, const char *where, long value)
+{
+	long none = 0;
+
+	if (__atomic_compare_exchange_n(&shared->wrong, &none, value ?: 1, false,
+					__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		shared->where = where;
+}
+
+/* That value, with a line about it. */
+static long wrong(const struct shared *shared)
+{
+	if (shared->wrong)
+		ksft_print_msg("%s returned %ld\n", shared->where, shared->wrong);
+	return shared->wrong;
+}
+
+static bool stopped(struct shared *shared)
+{
+	return __atomic_load_n(&shared->stop, __ATOMIC_RELAXED);
+}
+
+static void stop(struct shared *shared)
+{
+	__atomic_store_n(&shared->stop, true, __ATOMIC_RELAXED);
+}
+
+/* One container: quota and numbers. */
+
+static void *take_until_full(void *arg)
+{
+	struct shared *shared = arg;
+	long pasid;
+
+	spin_barrier_wait(&shared->barrier);
+	while ((pasid = pasid_alloc(shared->fd, 0, UINT32_MAX)) > 0)
+		__atomic_add_fetch(&shared->taken, 1, __ATOMIC_RELAXED);
+	if (pasid != -ENOSPC)
+		cannot_be(shared, "alloc", pasid);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, quota_is_exact_while_threads_allocate, PATIENCE)
+{
+	long quota = pasid_quota(self->fd);
+	pthread_t threads[4];
+
+	for (int round = 0; round < 5; round++) {
+		struct shared shared = {
+			.fd = self->fd,
+			.barrier.threads = ARRAY_SIZE(threads),
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+						    take_until_full, &shared));
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			pthread_join(threads[i], NULL);
+		ASSERT_EQ(0, wrong(&shared));
+		ASSERT_EQ(quota, shared.taken);
+		ASSERT_EQ(quota, pasid_used(self->fd));
+		ASSERT_EQ(0, pasid_free(self->fd, 0, UINT32_MAX));
+		ASSERT_EQ(0, pasid_used(self->fd));
+	}
+}
+
+static void *take_and_give_back(void *arg)
+{
+	struct shared *shared = arg;
+	long pasid;
+
+	spin_barrier_wait(&shared->barrier);
+	for (int round = 0; round < 3000; round++) {
+		pasid = pasid_alloc(shared->fd, FIRST, LAST);
+		if (pasid < FIRST || pasid > LAST) {
+			cannot_be(shared, "alloc", pasid);
+			break;
+		}
+		if (__atomic_fetch_add(&shared->held[pasid - FIRST], 1,
+				       __ATOMIC_SEQ_CST))
+			cannot_be(shared, "alloc: held twice", pasid);
+		/* No longer ours the moment before it is given back. */
+		__atomic_fetch_sub(&shared->held[pasid - FIRST], 1,
+				   __ATOMIC_SEQ_CST);
+		if (pasid_free(shared->fd, pasid, pasid))
+			cannot_be(shared, "free", pasid);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, no_number_is_held_twice, PATIENCE)
+{
+	int held[COUNT] = { 0 };
+	pthread_t threads[4];
+	struct shared shared = {
+		.fd = self->fd,
+		.held = held,
+		.barrier.threads = ARRAY_SIZE(threads),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+					    take_and_give_back, &shared));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, wrong(&shared));
+	ASSERT_EQ(0, pasid_used(self->fd));
+	for (long pasid = LAST; pasid >= FIRST; pasid--)
+		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
+}
+
+static void *take_until_stopped(void *arg)
+{
+	struct shared *shared = arg;
+	long pasid;
+
+	spin_barrier_wait(&shared->barrier);
+	while (!stopped(shared)) {
+		pasid = pasid_alloc(shared->fd, FIRST, LAST);
+		if (pasid != -ENOSPC && (pasid < FIRST || pasid > LAST))
+			cannot_be(shared, "alloc", pasid);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, alloc_against_free_of_the_range, PATIENCE)
+{
+	pthread_t threads[2];
+	struct sequence sequence = { .state = 3 };
+	struct shared shared = {
+		.fd = self->fd,
+		.barrier.threads = ARRAY_SIZE(threads) + 1,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+					    take_until_stopped, &shared));
+	spin_barrier_wait(&shared.barrier);
+	for (int round = 0; round < 3000; round++) {
+		u32 first = FIRST + next_random(&sequence, COUNT);
+		long used;
+
+		if (pasid_free(self->fd, first, LAST))
+			cannot_be(&shared, "free", -1);
+		used = pasid_used(self->fd);
+		if (used < 0 || used > COUNT)
+			cannot_be(&shared, "info", used);
+	}
+	stop(&shared);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, wrong(&shared));
+
+	/* The process's set and the system's agree: all back, all there. */
+	ASSERT_EQ(0, pasid_free(self->fd, FIRST, LAST));
+	ASSERT_EQ(0, pasid_used(self->fd));
+	for (long pasid = LAST; pasid >= FIRST; pasid--)
+		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
+	ASSERT_EQ(COUNT, pasid_used(self->fd));
+}
+
+static void take_and_give_back_in_process(int socket, void *arg)
+{
+	struct shared *shared = arg;
+	struct container own;
+
+	if (container_open(&own, shared->index)) {
+		cannot_be(shared, "open", -1);
+		return;
+	}
+	shared->fd = own.fd;
+	say(socket, 0);
+	hear(socket);
+	take_and_give_back(shared);
+	if (pasid_used(own.fd))
+		cannot_be(shared, "info", pasid_used(own.fd));
+}
+
+/* Two vfio_mm have a lock each: only the numbers are shared. */
+TEST_F_TIMEOUT(race, no_number_is_held_twice_by_two_processes, PATIENCE)
+{
+	struct shared *shared;
+	struct peer peers[2];
+
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)shared);
+
+	/* All but two numbers are taken: they compete for those. */
+	for (long pasid = LAST; pasid >= FIRST + 2; pasid--)
+		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
+	for (int i = 0; i < 2; i++) {
+		shared[i].held = (int *)&shared[2];
+		shared[i].barrier.threads = 1;
+		shared[i].index = i + 1;
+		ASSERT_EQ(0, peer_start(&peers[i], take_and_give_back_in_process,
+					&shared[i]));
+		ASSERT_EQ(0, hear(peers[i].socket));
+	}
+	for (int i = 0; i < 2; i++)
+		say(peers[i].socket, 0);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, peer_wait(&peers[i]));
+		ASSERT_EQ(0, wrong(&shared[i]));
+	}
+	ASSERT_EQ(FIRST + 1, pasid_alloc(self->fd, FIRST, LAST));
+	ASSERT_EQ(FIRST, pasid_alloc(self->fd, FIRST, LAST));
+}
+
+/* The close of the last group. */
+
+/* EINVAL: the container had no type1; ENODEV: it lost it meanwhile. */
+static bool gone(long ret)
+{
+	return ret == -EINVAL || ret == -ENODEV;
+}
+
+static void *call_everything(void *arg)
+{
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)before_hole(PAGE),
+		.iova = IOVA,
+		.size = PAGE,
+	};
+	struct vfio_iommu_type1_info info;
+	struct shared *shared = arg;
+	int fd = shared->fd;
+	long ret;
+
+	spin_barrier_wait(&shared->barrier);
+	while (!stopped(shared)) {
+		ret = pasid_alloc(fd, FIRST, LAST);
+		if (!gone(ret) && ret != -ENOSPC && (ret < FIRST || ret > LAST))
+			cannot_be(shared, "alloc", ret);
+		ret = pasid_used(fd);
+		if (!gone(ret) && (ret < 0 || ret > COUNT))
+			cannot_be(shared, "info", ret);
+		ret = call(fd, VFIO_IOMMU_MAP_DMA, &map);
+		if (!gone(ret) && ret && ret != -EEXIST)
+			cannot_be(shared, "map", ret);
+		info = (struct vfio_iommu_type1_info) { .argsz = sizeof(info) };
+		ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
+		if (!gone(ret) && ret)
+			cannot_be(shared, "get_info", ret);
+		if (!ret && !(info.iova_pgsizes & PAGE))
+			cannot_be(shared, "get_info: no page size", 1);
+		unmap = (struct vfio_iommu_type1_dma_unmap) {
+			.argsz = sizeof(unmap),
+			.iova = IOVA,
+			.size = PAGE,
+		};
+		ret = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
+		if (!gone(ret) && ret)
+			cannot_be(shared, "unmap", ret);
+		if (!ret && unmap.size && unmap.size != PAGE)
+			cannot_be(shared, "unmap: size", unmap.size);
+		ret = pasid_free(fd, FIRST, LAST);
+		if (!gone(ret) && ret)
+			cannot_be(shared, "free", ret);
+		ret = call(fd, VFIO_CHECK_EXTENSION,
+			   (void *)VFIO_PASID_EXTENSION);
+		if (!(ret > 0 && ret & VFIO_PASID_FEATURE_PASID))
+			cannot_be(shared, "check_extension", ret);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, ioctls_against_the_close_of_the_last_group, PATIENCE)
+{
+	pthread_t threads[2];
+	struct shared shared = {
+		.fd = container_node(),
+		.barrier.threads = ARRAY_SIZE(threads) + 1,
+	};
+
+	ASSERT_LE(0, shared.fd);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, call_everything,
+					    &shared));
+	spin_barrier_wait(&shared.barrier);
+	for (int round = 0; round < 300; round++) {
+		int group = group_node(1);
+
+		ASSERT_LE(0, group);
+		ASSERT_EQ(0, set_container(group, shared.fd));
+		ASSERT_EQ(0, set_iommu(shared.fd, VFIO_TYPE1v2_IOMMU));
+		sched_yield();
+		/* By closing the group, or by taking it out. */
+		if (round % 2)
+			ASSERT_EQ(0, unset_container(group));
+		close(group);
+	}
+	stop(&shared);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	close(shared.fd);
+	ASSERT_EQ(0, wrong(&shared));
+	/* Late ones may have gone to this process's vfio_mm, which still lives. */
+	ASSERT_EQ(0, pasid_free(self->fd, FIRST, LAST));
+	ASSERT_EQ(0, pasid_used(self->fd));
+	ASSERT_EQ(1, module_users("vfio_iommu_type1"));
+}
+
+/* The last put of a vfio_mm. */
+
+static void *open_alloc_close(void *arg)
+{
+	struct shared *shared = arg;
+	int mine = __atomic_fetch_add(&shared->index, 1, __ATOMIC_SEQ_CST);
+	struct container container;
+	long ret;
+
+	for (int round = 0; round < 150; round++) {
+		ret = container_open(&container, 1 + mine);
+		if (ret)
+			cannot_be(shared, "open", ret);
+		/* ENOSPC: the vfio_mm of the last round lives on and has it. */
+		ret = pasid_alloc(container.fd, FIRST + mine, FIRST + mine);
+		if (ret != FIRST + mine && ret != -ENOSPC)
+			cannot_be(shared, "alloc", ret);
+
+		/* Both are there: one vfio_mm has both, seen from either. */
+		spin_barrier_wait(&shared->barrier);
+		ret = pasid_used(container.fd);
+		if (ret != 2)
+			cannot_be(shared, "info", ret);
+
+		/* One of the two closes may be the last put, or meet an open. */
+		spin_barrier_wait(&shared->barrier);
+		container_close(&container);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, create_against_the_last_put, PATIENCE)
+{
+	pthread_t threads[2];
+	struct shared shared = {
+		.barrier.threads = ARRAY_SIZE(threads),
+	};
+
+	/* Ours would keep the vfio_mm alive. */
+	container_close(&self->container);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, open_alloc_close,
+					    &shared));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, wrong(&shared));
+
+	ASSERT_EQ(0, container_open(&self->container, 0));
+	ASSERT_EQ(0, pasid_used(self->container.fd));
+	ASSERT_EQ(FIRST + 1, pasid_alloc(self->container.fd, FIRST, FIRST + 1));
+	ASSERT_EQ(FIRST, pasid_alloc(self->container.fd, FIRST, FIRST + 1));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,714 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include "vfio_pasid_utils.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_GROUPS	64
+
+/* Modules */
+
+static void module_file(char *path, size_t size, const char *name)
+{
+	const char *dir = getenv("VFIO_PASID_MODULES");
+	struct utsname system;
+
+	uname(&system);
+	if (dir)
+		snprintf(path, size, "%s/%s.ko", dir, name);
+	else
+		snprintf(path, size, "/lib/modules/%s/updates/%s.ko",
+			 system.release, name);
+}
+
+static void stock_file(char *path, size_t size)
+{
+	const char *file = getenv("VFIO_PASID_STOCK_TYPE1");
+	struct utsname system;
+
+	uname(&system);
+	if (file)
+		snprintf(path, size, "%s", file);
+	else
+		snprintf(path, size,
+			 "/lib/modules/%s/kernel/drivers/vfio/vfio_iommu_type1.ko",
+			 system.release);
+}
+
+static int read_whole_file(const char *path, void **content, size_t *size)
+{
+	struct stat stat;
+	ssize_t got;
+	int fd, ret = 0;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &stat)) {
+		ret = -errno;
+		printf("# %s: %s\n", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	*size = stat.st_size;
+	*content = malloc(*size);
+	if (!*content) {
+		close(fd);
+		return -ENOMEM;
+	}
+	for (size_t done = 0; done < *size; done += got) {
+		got = read(fd, (char *)*content + done, *size - done);
+		if (got <= 0) {
+			ret = got ? -errno : -EIO;
+			free(*content);
+			*content = NULL;
+			break;
+		}
+	}
+	close(fd);
+	return ret;
+}
+
+static int load_file(const char *path, const char *parameters)
+{
+	int fd, ret = 0;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		ret = -errno;
+		printf("# %s: %s\n", path, strerror(errno));
+		return ret;
+	}
+	if (syscall(SYS_finit_module, fd, parameters, 0))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int load_module(const char *name, const char *parameters)
+{
+	char path[512];
+
+	module_file(path, sizeof(path), name);
+	return load_file(path, parameters);
+}
+
+int load_image(const void *image, size_t size, const char *parameters)
+{
+	return syscall(SYS_init_module, image, size, parameters) ? -errno : 0;
+}
+
+int read_module(const char *name, void **image, size_t *size)
+{
+	char path[512];
+
+	module_file(path, sizeof(path), name);
+	return read_whole_file(path, image, size);
+}
+
+int unload_module(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
+static int read_number(const char *path, unsigned int *value)
+{
+	FILE *file = fopen(path, "re");
+	int ret = 0;
+
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%u", value) != 1)
+		ret = -EINVAL;
+	fclose(file);
+	return ret;
+}
+
+/* Built-in code with parameters has a folder too, but no initstate. */
+bool module_loaded(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
+	return !access(path, F_OK);
+}
+
+int module_users(const char *name)
+{
+	char path[128];
+	unsigned int users;
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
+	ret = read_number(path, &users);
+	return ret ? ret : (int)users;
+}
+
+int module_parameter(const char *name, unsigned int *value, mode_t *mode)
+{
+	char path[128];
+	struct stat stat_;
+
+	snprintf(path, sizeof(path), "/sys/module/vfio_pasid/parameters/%s",
+		 name);
+	if (stat(path, &stat_))
+		return -errno;
+	if (mode)
+		*mode = stat_.st_mode & 07777;
+	return read_number(path, value);
+}
+
+static bool is_shim(void)
+{
+	return !access("/sys/module/vfio_pasid/holders/vfio_iommu_type1", F_OK);
+}
+
+static bool loaded_with(const struct limits *limits)
+{
+	struct limits now;
+
+	return !module_parameter("pasid_quota", &now.quota, NULL) &&
+	       !module_parameter("pasid_min", &now.min, NULL) &&
+	       !module_parameter("pasid_max", &now.max, NULL) &&
+	       now.quota == limits->quota && now.min == limits->min &&
+	       now.max == limits->max;
+}
+
+/* A process that has just died may still be closing its descriptors. */
+static int unload_patiently(const char *name)
+{
+	int ret = 0;
+
+	if (!module_loaded(name))
+		return 0;
+	for (int i = 0; i < 100; i++) {
+		ret = unload_module(name);
+		if (ret != -EWOULDBLOCK)
+			break;
+		usleep(20 * 1000);
+	}
+	if (ret)
+		printf("# cannot unload %s: %s\n", name, strerror(-ret));
+	return ret;
+}
+
+int unload_all(void)
+{
+	int ret;
+
+	ret = unload_patiently("vfio_pasid_test");
+	if (!ret)
+		ret = unload_patiently("vfio_iommu_type1");
+	if (!ret)
+		ret = unload_patiently("vfio_pasid");
+	return ret;
+}
+
+int use_modules(const struct limits *limits)
+{
+	char parameters[128];
+	int ret;
+
+	if (module_loaded("vfio_iommu_type1") && is_shim() &&
+	    loaded_with(limits))
+		return 0;
+	ret = unload_all();
+	if (ret)
+		return ret;
+	snprintf(parameters, sizeof(parameters),
+		 "pasid_quota=%u pasid_min=%u pasid_max=%u", limits->quota,
+		 limits->min, limits->max);
+	ret = load_module("vfio_pasid", parameters);
+	if (!ret)
+		ret = load_module("vfio_iommu_type1", "");
+	return ret;
+}
+
+int use_test_module(const struct limits *limits)
+{
+	int ret = use_modules(limits);
+
+	if (!ret && !module_loaded("vfio_pasid_test"))
+		ret = load_module("vfio_pasid_test", "");
+	return ret;
+}
+
+int use_type1(enum type1 which)
+{
+	char path[512];
+	int ret;
+
+	if (which == TYPE1_SHIM)
+		return use_modules(&DEFAULT_LIMITS);
+	if (module_loaded("vfio_iommu_type1") && !is_shim())
+		return 0;
+	ret = unload_all();
+	if (ret)
+		return ret;
+	stock_file(path, sizeof(path));
+	return load_file(path, "");
+}
+
+int kernel_log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (lseek(fd, 0, SEEK_END) < 0) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+bool kernel_log_has(int fd, const char *first, const char *second)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t size;
+
+	/* One read() is one record; EPIPE says that older ones were lost. */
+	while ((size = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (size < 0 && errno == EPIPE)) {
+		record[size < 0 ? 0 : size] = '\0';
+		if (strstr(record, first) && strstr(record, second))
+			found = true;
+	}
+	return found;
+}
+
+/* Containers */
+
+static struct {
+	int number;
+	char device[16];
+} groups[MAX_GROUPS];
+static int groups_known = -1;
+
+static int group_of(const char *device)
+{
+	char path[512], target[512];
+	ssize_t size;
+
+	snprintf(path, sizeof(path),
+		 "/sys/bus/pci/drivers/vfio-pci/%s/iommu_group", device);
+	size = readlink(path, target, sizeof(target) - 1);
+	if (size < 0)
+		return -1;
+	target[size] = '\0';
+	return atoi(strrchr(target, '/') + 1);
+}
+
+static int by_address(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_address(const struct dirent *entry)
+{
+	return strlen(entry->d_name) == strlen("0000:00:00.0") &&
+	       entry->d_name[4] == ':';
+}
+
+/* Every group once, in the order of its devices' addresses. */
+static void find_groups(void)
+{
+	struct dirent **entries;
+	int count;
+
+	groups_known = 0;
+	count = scandir("/sys/bus/pci/drivers/vfio-pci", &entries, is_address,
+			by_address);
+	for (int i = 0; i < count; i++) {
+		int number = group_of(entries[i]->d_name);
+		int known;
+
+		for (known = 0; known < groups_known; known++)
+			if (groups[known].number == number)
+				break;
+		if (number >= 0 && known == groups_known && known < MAX_GROUPS) {
+			groups[known].number = number;
+			snprintf(groups[known].device,
+				 sizeof(groups[known].device), "%.12s",
+				 entries[i]->d_name);
+			groups_known++;
+		}
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
+}
+
+int group_count(void)
+{
+	if (groups_known < 0)
+		find_groups();
+	return groups_known;
+}
+
+int group_number(int index)
+{
+	if (index >= group_count()) {
+		printf("# needs %d IOMMU groups with a device bound to vfio-pci, there are %d\n",
+		       index + 1, group_count());
+		return -ENXIO;
+	}
+	return groups[index].number;
+}
+
+int container_node(void)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int group_node(int index)
+{
+	int number = group_number(index);
+	char path[64];
+	int fd;
+
+	if (number < 0)
+		return number;
+	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+long call(int fd, unsigned long request, void *arg)
+{
+	long ret = ioctl(fd, request, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+int set_container(int group, int container)
+{
+	return call(group, VFIO_GROUP_SET_CONTAINER, &container);
+}
+
+int unset_container(int group)
+{
+	return call(group, VFIO_GROUP_UNSET_CONTAINER, NULL);
+}
+
+int set_iommu(int container, unsigned long type)
+{
+	return call(container, VFIO_SET_IOMMU, (void *)type);
+}
+
+int device_of(int group, int index)
+{
+	int number = group_number(index);
+
+	if (number < 0)
+		return number;
+	return call(group, VFIO_GROUP_GET_DEVICE_FD, groups[index].device);
+}
+
+int container_open(struct container *container, int index)
+{
+	int ret;
+
+	*container = NO_CONTAINER;
+	container->fd = container_node();
+	if (container->fd < 0)
+		return container->fd;
+	container->group = group_node(index);
+	ret = container->group;
+	if (ret >= 0)
+		ret = set_container(container->group, container->fd);
+	if (!ret)
+		ret = set_iommu(container->fd, VFIO_TYPE1v2_IOMMU);
+	if (ret < 0)
+		container_close(container);
+	return ret;
+}
+
+int container_open_device(struct container *container, int index)
+{
+	int ret = container_open(container, index);
+
+	if (ret)
+		return ret;
+	container->device = device_of(container->group, index);
+	if (container->device < 0) {
+		ret = container->device;
+		container_close(container);
+	}
+	return ret;
+}
+
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void container_close(struct container *container)
+{
+	close_if_open(&container->device);
+	close_if_open(&container->group);
+	close_if_open(&container->fd);
+}
+
+static long pasid_request(int container, u32 flags, u32 min,
+			  u32 max)
+{
+	struct vfio_iommu_type1_pasid_request request = {
+		.argsz = sizeof(request),
+		.flags = flags,
+		.range = { .min = min, .max = max },
+	};
+
+	return call(container, VFIO_IOMMU_PASID_REQUEST, &request);
+}
+
+long pasid_alloc(int container, u32 min, u32 max)
+{
+	return pasid_request(container, VFIO_IOMMU_FLAG_ALLOC_PASID, min, max);
+}
+
+long pasid_free(int container, u32 min, u32 max)
+{
+	return pasid_request(container, VFIO_IOMMU_FLAG_FREE_PASID, min, max);
+}
+
+long pasid_info(int container, u32 group,
+		struct vfio_iommu_pasid_info *info)
+{
+	*info = (struct vfio_iommu_pasid_info) {
+		.argsz = sizeof(*info),
+		.group = group,
+	};
+	return call(container, VFIO_IOMMU_PASID_INFO, info);
+}
+
+long pasid_used(int container)
+{
+	struct vfio_iommu_pasid_info info;
+	long ret = pasid_info(container, VFIO_PASID_NO_GROUP, &info);
+
+	return ret ? ret : info.used;
+}
+
+long pasid_quota(int container)
+{
+	struct vfio_iommu_pasid_info info;
+	long ret = pasid_info(container, VFIO_PASID_NO_GROUP, &info);
+
+	return ret ? ret : info.quota;
+}
+
+bool pasid_is_free(int container, u32 pasid)
+{
+	if (pasid_alloc(container, pasid, pasid) != pasid)
+		return false;
+	pasid_free(container, pasid, pasid);
+	return true;
+}
+
+/* Other processes */
+
+int peer_start(struct peer *peer, void (*body)(int socket, void *arg),
+	       void *arg)
+{
+	pid_t parent = getpid();
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+		return -errno;
+	fflush(stdout);
+	peer->pid = fork();
+	if (peer->pid < 0) {
+		close(sockets[0]);
+		close(sockets[1]);
+		return -errno;
+	}
+	if (!peer->pid) {
+		close(sockets[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			body(sockets[1], arg);
+		_exit(0);
+	}
+	close(sockets[1]);
+	peer->socket = sockets[0];
+	return 0;
+}
+
+int peer_wait(struct peer *peer)
+{
+	int status = 0;
+
+	close_if_open(&peer->socket);
+	if (waitpid(peer->pid, &status, 0) != peer->pid)
+		return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void peer_kill(struct peer *peer)
+{
+	kill(peer->pid, SIGKILL);
+	peer_wait(peer);
+}
+
+void say(int socket, long value)
+{
+	if (send(socket, &value, sizeof(value), MSG_NOSIGNAL) != sizeof(value))
+		_exit(1);
+}
+
+long hear(int socket)
+{
+	long value;
+
+	if (recv(socket, &value, sizeof(value), 0) != sizeof(value))
+		return -EPIPE;
+	return value;
+}
+
+int send_fds(int socket, const int *fds, int count)
+{
+	char control[CMSG_SPACE(8 * sizeof(int))] = { 0 }, byte = 0;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+	return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int receive_fds(int socket, int *fds, int count)
+{
+	char control[CMSG_SPACE(8 * sizeof(int))], byte;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+		return -EPIPE;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+		return -EPROTO;
+	memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+	return 0;
+}
+
+struct child_call {
+	long (*body)(void *arg);
+	void *arg;
+};
+
+static void say_result(int socket, void *arg)
+{
+	struct child_call *child = arg;
+
+	say(socket, child->body(child->arg));
+}
+
+long in_child(long (*body)(void *arg), void *arg)
+{
+	struct child_call child = { body, arg };
+	struct peer peer;
+	long ret;
+
+	ret = peer_start(&peer, say_result, &child);
+	if (ret)
+		return ret;
+	ret = hear(peer.socket);
+	peer_wait(&peer);
+	return ret;
+}
+
+/* Memory */
+
+static void *pages(int count, int protection)
+{
+	void *memory = mmap(NULL, count * PAGE, protection,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+void *before_hole(size_t size)
+{
+	char *memory = pages(2, PROT_READ | PROT_WRITE);
+
+	if (mprotect(memory + PAGE, PAGE, PROT_NONE))
+		abort();
+	return memory + PAGE - size;
+}
+
+void *read_only_copy(const void *from, size_t size)
+{
+	void *memory = pages(1, PROT_READ | PROT_WRITE);
+
+	memcpy(memory, from, size);
+	if (mprotect(memory, PAGE, PROT_READ))
+		abort();
+	return memory;
+}
+
+void *unmapped(void)
+{
+	void *memory = pages(1, PROT_READ);
+
+	munmap(memory, PAGE);
+	return memory;
+}
+
+/* The linear congruential generator of Knuth's MMIX, its upper half. */
+u32 next_random(struct sequence *sequence, u32 limit)
+{
+	sequence->state = sequence->state * 6364136223846793005ull +
+			  1442695040888963407ull;
+	return (sequence->state >> 32) % limit;
+}
+
+void spin_barrier_wait(struct spin_barrier *barrier)
+{
+	unsigned int round = __atomic_load_n(&barrier->round, __ATOMIC_ACQUIRE);
+
+	if (__atomic_add_fetch(&barrier->waiting, 1, __ATOMIC_ACQ_REL) ==
+	    barrier->threads) {
+		__atomic_store_n(&barrier->waiting, 0, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&barrier->round, 1, __ATOMIC_RELEASE);
+		return;
+	}
+	while (__atomic_load_n(&barrier->round, __ATOMIC_ACQUIRE) == round)
+		sched_yield();
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the vfio_pasid selftests share: modules, containers on real IOMMU
+ * groups, one function for each ioctl, other processes, hostile memory.
+ *
+ * Whatever can fail returns a negative errno, never -1, so that a test says in
+ * one line which error it wants.
+ */
+#ifndef VFIO_PASID_UTILS_H
+#define VFIO_PASID_UTILS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/vfio_pasid.h>
+
+typedef __u8 u8;
+typedef __u32 u32;
+typedef __u64 u64;
+
+#define PASID_LAST	((1u << 20) - 1)
+#define PAGE		4096
+
+/* Modules. */
+
+/* The parameters of vfio_pasid. */
+struct limits {
+	unsigned int quota;
+	unsigned int min;
+	unsigned int max;
+};
+
+#define DEFAULT_LIMITS	((struct limits) { 1000, 1, PASID_LAST })
+
+enum type1 {
+	TYPE1_STOCK,	/* the kernel's */
+	TYPE1_SHIM,	/* ours, with vfio_pasid below it */
+};
+
+/*
+ * Puts the modules into a state: nothing is done if they are in it already, so
+ * each test asks for what it needs and leaves nothing to be restored.
+ */
+int use_modules(const struct limits *limits);
+int use_test_module(const struct limits *limits);
+int use_type1(enum type1 which);
+int unload_all(void);
+
+/*
+ * $VFIO_PASID_MODULES, or /lib/modules/RELEASE/updates, has ours; the stock
+ * type1 is $VFIO_PASID_STOCK_TYPE1, or where the kernel's packages put it.
+ */
+int load_module(const char *name, const char *parameters);
+int load_image(const void *image, size_t size, const char *parameters);
+int read_module(const char *name, void **image, size_t *size);
+int unload_module(const char *name);
+bool module_loaded(const char *name);
+/* How many use the module; modules that depend on it count. */
+int module_users(const char *name);
+/* The value of a parameter of vfio_pasid, and its file mode. */
+int module_parameter(const char *name, unsigned int *value, mode_t *mode);
+
+/* What the kernel logs from now on. */
+int kernel_log_open(void);
+/* Whether a message since then has both texts. Reads the messages up. */
+bool kernel_log_has(int fd, const char *first, const char *second);
+
+/* Containers. */
+
+/* How many IOMMU groups have a device that is bound to vfio-pci. */
+int group_count(void);
+/* What user space calls the @index-th of them (/dev/vfio/N). */
+int group_number(int index);
+
+struct container {
+	int fd;
+	int group;	/* descriptor of its group */
+	int device;	/* descriptor of that group's device, or -1 */
+};
+
+#define NO_CONTAINER	((struct container) { -1, -1, -1 })
+
+int container_node(void);
+int group_node(int index);
+int set_container(int group, int container);
+int unset_container(int group);
+int set_iommu(int container, unsigned long type);
+int device_of(int group, int index);
+
+/* A container with the @index-th group, type1v2, and no open device. */
+int container_open(struct container *container, int index);
+int container_open_device(struct container *container, int index);
+void container_close(struct container *container);
+
+/* ioctl(), but with the errno as the result. */
+long call(int fd, unsigned long request, void *arg);
+
+long pasid_alloc(int container, u32 min, u32 max);
+long pasid_free(int container, u32 min, u32 max);
+long pasid_info(int container, u32 group,
+		struct vfio_iommu_pasid_info *info);
+/* How many PASIDs the process holds. */
+long pasid_used(int container);
+long pasid_quota(int container);
+/* Whether nobody holds @pasid: tries to take it and gives it back. */
+bool pasid_is_free(int container, u32 pasid);
+
+/* Other processes. */
+
+/* A child that talks through a socket and dies with the test. */
+struct peer {
+	pid_t pid;
+	int socket;
+};
+
+int peer_start(struct peer *peer, void (*body)(int socket, void *arg),
+	       void *arg);
+/* Waits until the child has ended, and returns its exit status. */
+int peer_wait(struct peer *peer);
+void peer_kill(struct peer *peer);
+
+void say(int socket, long value);
+/* The other side has gone without a word: -EPIPE. */
+long hear(int socket);
+int send_fds(int socket, const int *fds, int count);
+int receive_fds(int socket, int *fds, int count);
+
+/* What @body returns in a child that fork() made. */
+long in_child(long (*body)(void *arg), void *arg);
+
+/* Memory. */
+
+/* @size bytes that end where a page that cannot be accessed begins. */
+void *before_hole(size_t size);
+/* A page that can only be read, with a copy of @size bytes at its start. */
+void *read_only_copy(const void *from, size_t size);
+/* An address below which nothing is mapped. */
+void *unmapped(void);
+
+/* A pseudo-random sequence; the same one for the same seed. */
+struct sequence {
+	u64 state;
+};
+
+u32 next_random(struct sequence *sequence, u32 limit);
+
+/* Threads that start a step together, without a system call in between. */
+struct spin_barrier {
+	unsigned int threads;
+	unsigned int waiting;
+	unsigned int round;
+};
+
+void spin_barrier_wait(struct spin_barrier *barrier);
+
+#endif /* VFIO_PASID_UTILS_H */

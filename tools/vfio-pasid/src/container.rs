@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Containers: what PASIDs are asked of.
+
+use std::{
+    ops::RangeInclusive,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use nix::errno::Errno;
+use vfio_bindings::bindings::vfio::{VFIO_TYPE1v2_IOMMU, VFIO_API_VERSION, VFIO_TYPE1_IOMMU};
+
+use crate::{
+    error::{self, Error, Result},
+    pasid::{Pasid, PasidCaps, PasidInfo},
+    sys, uapi,
+};
+
+bitflags::bitflags! {
+    /// What the loaded module can do.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Features: u32 {
+        /// [`Container::alloc_pasid`], [`Container::free_pasids`], [`Container::pasid_info`].
+        const PASID = uapi::VFIO_PASID_FEATURE_PASID;
+    }
+}
+
+/// The IOMMU types of a container that offer PASIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IommuType {
+    /// Unmapping may bisect a mapping.
+    Type1,
+    /// Unmapping may not bisect a mapping: the one to choose.
+    Type1v2,
+}
+
+impl IommuType {
+    fn number(self) -> u32 {
+        match self {
+            Self::Type1 => VFIO_TYPE1_IOMMU,
+            Self::Type1v2 => VFIO_TYPE1v2_IOMMU,
+        }
+    }
+}
+
+/// A VFIO container.
+///
+/// A clone is the same container. What it holds in the kernel goes back when its last group
+/// leaves it or when the group's descriptor closes, whichever descriptors of the container itself
+/// are still open.
+#[derive(Clone, Debug)]
+pub struct Container(Arc<OwnedFd>);
+
+impl Container {
+    /// Opens `/dev/vfio/vfio`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` without the module vfio, `EACCES` without the permission, `EPROTONOSUPPORT` if
+    /// VFIO has a version of its API that this crate does not know.
+    pub fn open() -> Result<Self> {
+        let file = error::open(Path::new("/dev/vfio/vfio"))?;
+        if sys::get_api_version(file.as_fd())? != VFIO_API_VERSION {
+            return Err(Error::new("VFIO_GET_API_VERSION", Errno::EPROTONOSUPPORT));
+        }
+        Ok(Self::from(OwnedFd::from(file)))
+    }
+
+    /// What the loaded module can do: nothing if it is the kernel's stock type1.
+    ///
+    /// Can be asked at any time; before [`Container::set_iommu`] it is the answer for that call.
+    pub fn features(&self) -> Result<Features> {
+        let extension = uapi::VFIO_PASID_EXTENSION as i32;
+        sys::check_extension(self.as_fd(), extension).map(Features::from_bits_retain)
+    }
+
+    /// Gives the container its IOMMU, and itself to the calling process.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the container has no group yet, or an IOMMU already.
+    pub fn set_iommu(&self, iommu_type: IommuType) -> Result<()> {
+        sys::set_iommu(self.as_fd(), iommu_type.number() as i32)
+    }
+
+    /// Takes the highest free PASID of `range`, narrowed to the module's `pasid_min` and
+    /// `pasid_max`. No other process has the same number.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the process holds as many as its quota allows or no number of the range is
+    /// free, `EINVAL` for an empty range, `ENOMEM`; and what every ioctl of the module may
+    /// return: `EPERM` from another process than that of [`Container::set_iommu`], `EINVAL`
+    /// before that call or without a group, `ENOTTY` from a stock type1.
+    pub fn alloc_pasid(&self, range: RangeInclusive<u32>) -> Result<Pasid> {
+        let flag = uapi::VFIO_IOMMU_FLAG_ALLOC_PASID;
+        let number = sys::pasid_request(self.as_fd(), flag, *range.start(), *range.end())?;
+        Ok(Pasid::new(self.clone(), number))
+    }
+
+    /// Gives back every PASID of `range` that the process holds; other numbers are skipped.
+    ///
+    /// It is meant for numbers from [`Pasid::into_number`]. A [`Pasid`] in the range still frees
+    /// its number when it is dropped, even if it has a new owner in this process by then.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an empty range, and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn free_pasids(&self, range: RangeInclusive<u32>) -> Result<()> {
+        let flag = uapi::VFIO_IOMMU_FLAG_FREE_PASID;
+        sys::pasid_request(self.as_fd(), flag, *range.start(), *range.end()).map(drop)
+    }
+
+    /// How many PASIDs the process may hold and does hold and, for an IOMMU group of this
+    /// container (the N of `/dev/vfio/N`), what its device can do with them.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the group is not in this container, and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn pasid_info(&self, group: Option<u32>) -> Result<PasidInfo> {
+        let group = group.unwrap_or(uapi::VFIO_PASID_NO_GROUP);
+        let info = sys::pasid_info(self.as_fd(), group)?;
+        Ok(PasidInfo {
+            quota: info.quota,
+            used: info.used,
+            width: info.width,
+            caps: PasidCaps::from_bits_retain(info.caps),
+        })
+    }
+}
+
+impl AsFd for Container {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A container that was opened elsewhere, for programs that have one already.
+impl From<OwnedFd> for Container {
+    fn from(fd: OwnedFd) -> Self {
+        Self(Arc::new(fd))
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! IOMMU groups, and the devices in them.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
+
+use nix::errno::Errno;
+use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
+
+use crate::{
+    container::Container,
+    error::{self, Error, Result},
+    sys,
+};
+
+/// An IOMMU group that this process has open. Closing it takes it out of its container.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+    number: u32,
+}
+
+impl Group {
+    /// Opens `/dev/vfio/<number>`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if no device of the group is bound to a VFIO driver, `EBUSY` if it is open
+    /// already, `EACCES` without the permission.
+    pub fn open(number: u32) -> Result<Self> {
+        let path = PathBuf::from(format!("/dev/vfio/{number}"));
+        Ok(Self {
+            fd: error::open(&path)?.into(),
+            number,
+        })
+    }
+
+    /// The number of the group.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether every device of the group is bound to a VFIO driver, or to none.
+    pub fn is_viable(&self) -> Result<bool> {
+        Ok(sys::group_flags(self.as_fd())? & VFIO_GROUP_FLAGS_VIABLE != 0)
+    }
+
+    /// Puts the group into a container.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the group is not viable, `EINVAL` if it is in a container already.
+    pub fn set_container(&self, container: &Container) -> Result<()> {
+        sys::group_set_container(self.as_fd(), container.as_fd())
+    }
+
+    /// Opens a device of the group, a PCI device by its address such as `0000:00:10.0`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the group has no such device, `EINVAL` if the group is not in a container that
+    /// has an IOMMU.
+    pub fn device(&self, name: &str) -> Result<Device> {
+        let name = CString::new(name)
+            .map_err(|_| Error::new("VFIO_GROUP_GET_DEVICE_FD", Errno::ENODEV))?;
+        sys::group_device(self.as_fd(), &name).map(Device)
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A device that this process has open. It keeps its group in the container.
+#[derive(Debug)]
+pub struct Device(OwnedFd);
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The numbers and structures of `include/uapi/linux/vfio_pasid.h`, under their C names less the
+//! prefix. That header documents them; `tests/layout.rs` compares the two.
+
+use nix::{libc::c_ulong, request_code_none};
+use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
+
+/// Argument of `VFIO_CHECK_EXTENSION`: answered with a set of features.
+pub const VFIO_PASID_EXTENSION: c_ulong = 0x5041;
+/// Feature: `VFIO_IOMMU_PASID_REQUEST` and `VFIO_IOMMU_PASID_INFO`.
+pub const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
+
+/// Takes a PASID, or gives PASIDs back: [`PasidRequest`].
+pub const VFIO_IOMMU_PASID_REQUEST: c_ulong = request_code_none!(VFIO_TYPE, VFIO_BASE + 18);
+/// Flag of [`PasidRequest`]: take one number of the range.
+pub const VFIO_IOMMU_FLAG_ALLOC_PASID: u32 = 1 << 0;
+/// Flag of [`PasidRequest`]: give back all numbers of the range.
+pub const VFIO_IOMMU_FLAG_FREE_PASID: u32 = 1 << 1;
+
+/// `struct vfio_iommu_type1_pasid_request`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PasidRequest {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// One of the two flags.
+    pub flags: u32,
+    /// First number of the range.
+    pub min: u32,
+    /// Last number of the range.
+    pub max: u32,
+}
+
+/// Tells quota, use and what a group's device can do: [`PasidInfo`].
+pub const VFIO_IOMMU_PASID_INFO: c_ulong = request_code_none!(VFIO_TYPE, 0x40);
+/// Group number of [`PasidInfo`] that stands for no group.
+pub const VFIO_PASID_NO_GROUP: u32 = !0;
+/// Capability in [`PasidInfo`]: execute permission.
+pub const VFIO_PASID_CAP_EXEC: u32 = 1 << 0;
+/// Capability in [`PasidInfo`]: privileged mode.
+pub const VFIO_PASID_CAP_PRIV: u32 = 1 << 1;
+
+/// `struct vfio_iommu_pasid_info`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PasidInfo {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// 0.
+    pub flags: u32,
+    /// In: a group of the container, or [`VFIO_PASID_NO_GROUP`].
+    pub group: u32,
+    /// Out: how many PASIDs the process may hold.
+    pub quota: u32,
+    /// Out: how many it holds.
+    pub used: u32,
+    /// Out: bits of a PASID for the devices of the group; 0 for none.
+    pub width: u32,
+    /// Out: `VFIO_PASID_CAP_*`.
+    pub caps: u32,
+    /// 0.
+    pub reserved: u32,
+}

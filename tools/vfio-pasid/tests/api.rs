@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What can be said of the API without a VFIO device; `pasid-demo` uses the rest in a guest.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use std::{fs::File, io, os::fd::OwnedFd};
+
+use vfio_pasid::{Container, Errno, IommuType, PciFunction, ANY_PASID};
+
+/// Something that takes no VFIO ioctl.
+fn not_a_container() -> Container {
+    Container::from(OwnedFd::from(File::open("/dev/null").expect("/dev/null")))
+}
+
+#[test]
+fn an_error_names_the_ioctl_and_the_errno() {
+    let container = not_a_container();
+    let errors = [
+        container.features().map(drop).expect_err("no container"),
+        container
+            .set_iommu(IommuType::Type1v2)
+            .expect_err("no container"),
+        container.alloc_pasid(ANY_PASID).expect_err("no container"),
+        container.free_pasids(ANY_PASID).expect_err("no container"),
+        container.pasid_info(None).expect_err("no container"),
+    ];
+    let calls = [
+        "VFIO_CHECK_EXTENSION",
+        "VFIO_SET_IOMMU",
+        "VFIO_IOMMU_PASID_REQUEST",
+        "VFIO_IOMMU_PASID_REQUEST",
+        "VFIO_IOMMU_PASID_INFO",
+    ];
+    for (error, call) in errors.into_iter().zip(calls) {
+        assert_eq!(error.errno(), Errno::ENOTTY);
+        assert_eq!(error.call(), call);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{call}: ENOTTY: ")), "{text}");
+        assert_eq!(io::Error::from(error).to_string(), text);
+    }
+}
+
+#[test]
+fn pci_addresses() {
+    for (text, shown) in [
+        ("0000:00:10.0", "0000:00:10.0"),
+        ("00:1f.7", "0000:00:1f.7"),
+        ("ABCD:ff:01.1", "abcd:ff:01.1"),
+    ] {
+        let function: PciFunction = text.parse().expect(text);
+        assert_eq!(function.to_string(), shown);
+    }
+    for text in [
+        "",
+        "0000:00:10",
+        "00:20.0",
+        "00:10.8",
+        "10000:00:10.0",
+        "100:10.0",
+        "00:+1.0",
+        "a:b:c:d.0",
+        "00:10.0/../../x",
+    ] {
+        let error = text.parse::<PciFunction>().expect_err(text);
+        assert_eq!(error.errno(), Errno::EINVAL);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_function_is_an_error() {
+    let function: PciFunction = "ffff:ff:1f.7".parse().expect("an address");
+    assert_eq!(function.id().expect_err("none").errno(), Errno::ENOENT);
+    assert_eq!(
+        function.iommu_group().expect_err("none").errno(),
+        Errno::ENODEV
+    );
+    let error = function.bind_to_vfio().expect_err("none");
+    assert_eq!(error.errno(), Errno::ENOENT);
+}

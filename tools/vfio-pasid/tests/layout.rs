@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The Rust side of the uapi against the C header: a C compiler says what the header means.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    mem::{offset_of, size_of},
+    process::Command,
+};
+
+use vfio_pasid::uapi::*;
+
+/// What is compared: the same expressions in Rust and in C, as `(text of the C expression, value
+/// in Rust)`.
+macro_rules! constants {
+    ($($name:ident),*) => { vec![$((stringify!($name).to_owned(), u128::from($name))),*] };
+}
+
+macro_rules! structure {
+    ($c:literal, $rust:ident, $($field:ident = $member:literal),*) => { vec![
+        (format!("sizeof(struct {})", $c), size_of::<$rust>() as u128),
+        $((
+            format!("offsetof(struct {}, {})", $c, $member),
+            offset_of!($rust, $field) as u128,
+        )),*
+    ] };
+}
+
+fn rust_side() -> Vec<(String, u128)> {
+    let mut values = constants![
+        VFIO_PASID_EXTENSION,
+        VFIO_PASID_FEATURE_PASID,
+        VFIO_IOMMU_PASID_REQUEST,
+        VFIO_IOMMU_FLAG_ALLOC_PASID,
+        VFIO_IOMMU_FLAG_FREE_PASID,
+        VFIO_IOMMU_PASID_INFO,
+        VFIO_PASID_NO_GROUP,
+        VFIO_PASID_CAP_EXEC,
+        VFIO_PASID_CAP_PRIV
+    ];
+    values.extend(structure!(
+        "vfio_iommu_type1_pasid_request",
+        PasidRequest,
+        argsz = "argsz",
+        flags = "flags",
+        min = "range.min",
+        max = "range.max"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_pasid_info",
+        PasidInfo,
+        argsz = "argsz",
+        flags = "flags",
+        group = "group",
+        quota = "quota",
+        used = "used",
+        width = "width",
+        caps = "caps",
+        reserved = "reserved"
+    ));
+    values
+}
+
+const HEADER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../include/uapi/linux/vfio_pasid.h"
+);
+
+/// What a C program that includes the header prints for the same expressions.
+fn c_side(expressions: impl Iterator<Item = String>) -> BTreeMap<String, u128> {
+    let dir = scratch_dir();
+    let mut source = format!(
+        "#include <stddef.h>\n#include <stdio.h>\n#include <sys/ioctl.h>\n#include \"{HEADER}\"\n\
+         int main(void)\n{{\n"
+    );
+    for expression in expressions {
+        source += &format!(
+            "\tprintf(\"%s=%llu\\n\", \"{expression}\", (unsigned long long)({expression}));\n"
+        );
+    }
+    source += "\treturn 0;\n}\n";
+    let file = format!("{dir}/layout.c");
+    let program = format!("{dir}/layout");
+    fs::write(&file, source).expect("a C file");
+
+    let compiler = env::var("CC").unwrap_or("cc".to_owned());
+    let status = Command::new(&compiler)
+        .args(["-Wall", "-Werror", "-o", &program, &file])
+        .status()
+        .expect("a C compiler: set CC");
+    assert!(status.success(), "{compiler} {file}");
+
+    let output = Command::new(&program).output().expect("the program runs");
+    String::from_utf8(output.stdout)
+        .expect("text")
+        .lines()
+        .map(|line| line.rsplit_once('=').expect("name=value"))
+        .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+        .collect()
+}
+
+fn scratch_dir() -> String {
+    let dir = format!("{}/layout", env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(&dir).expect("a folder for the C program");
+    dir
+}
+
+#[test]
+fn same_numbers_and_layouts_as_the_header() {
+    let ours = rust_side();
+    let theirs = c_side(ours.iter().map(|(name, _)| name.clone()));
+    assert_eq!(ours.into_iter().collect::<BTreeMap<_, _>>(), theirs);
+}
+
+/// Whatever the header defines with a value is compared above, so that an addition to the header
+/// is not forgotten here.
+#[test]
+fn nothing_of_the_header_is_missing() {
+    let header = fs::read_to_string(HEADER).expect("the header");
+    let ours = rust_side();
+    let defined = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "))
+        .map(|line| line.split_whitespace())
+        .filter_map(|mut words| Some((words.next()?, words.next()?)))
+        .map(|(name, _)| name.to_owned());
+    let structures = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("struct ")?.strip_suffix(" {"))
+        .map(|name| format!("sizeof(struct {name})"));
+    for name in defined.chain(structures) {
+        assert!(ours.iter().any(|(ours, _)| *ours == name), "{name}");
+    }
+}
