@@ -27,7 +27,7 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 
-/**
+/*
  * VFIO_PASID_EXTENSION - argument of VFIO_CHECK_EXTENSION
  *
  * The return value is a set of VFIO_PASID_FEATURE_* bits: what this module can
@@ -40,11 +40,13 @@
 #define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 
 /**
- * VFIO_IOMMU_PASID_REQUEST - _IO(VFIO_TYPE, VFIO_BASE + 18)
+ * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
  * @argsz: size of the structure
  * @flags: exactly one of VFIO_IOMMU_FLAG_ALLOC_PASID and
  *         VFIO_IOMMU_FLAG_FREE_PASID
- * @range: first and last number, both included
+ * @range: the numbers
+ * @range.min: the first number
+ * @range.max: the last number, included
  *
  * ALLOC takes the highest free number of the range, narrowed to what the
  * module parameters pasid_min and pasid_max allow, and returns it. The number
@@ -77,7 +79,7 @@ struct vfio_iommu_type1_pasid_request {
 #define VFIO_IOMMU_PASID_REQUEST	_IO(VFIO_TYPE, VFIO_BASE + 18)
 
 /**
- * VFIO_IOMMU_PASID_INFO - _IO(VFIO_TYPE, 0x40)
+ * struct vfio_iommu_pasid_info - VFIO_IOMMU_PASID_INFO
  * @argsz: size of the structure
  * @flags: 0
  * @group: in: number of an IOMMU group of this container, or
@@ -85,7 +87,8 @@ struct vfio_iommu_type1_pasid_request {
  * @quota: out: how many PASIDs the process may hold
  * @used: out: how many it holds
  * @width: out: how many bits a PASID may have for the devices of the group;
- *         0 if none of them can use PASIDs, or without a group
+ *         0 if it has no device that can use PASIDs, or several, or without a
+ *         group
  * @caps: out: VFIO_PASID_CAP_*, what the device's PASID capability offers
  *        (vfio-pci hides that capability in config space)
  * @reserved: 0
@@ -120,7 +123,7 @@ struct vfio_iommu_pasid_info {
  */
 
 /**
- * VFIO_IOMMU_AUX_CREATE - _IO(VFIO_TYPE, 0x43)
+ * struct vfio_iommu_aux_create - VFIO_IOMMU_AUX_CREATE
  * @argsz: size of the structure
  * @flags: VFIO_AUX_FIXED_PASID: use @pasid, which the process holds and which
  *         has no space yet. Otherwise a number is taken that all PASID-capable
@@ -160,7 +163,7 @@ struct vfio_iommu_aux_create {
 #define VFIO_IOMMU_AUX_CREATE		_IO(VFIO_TYPE, 0x43)
 
 /**
- * VFIO_IOMMU_AUX_DESTROY - _IO(VFIO_TYPE, 0x44)
+ * struct vfio_iommu_aux_destroy - VFIO_IOMMU_AUX_DESTROY
  * @argsz: size of the structure
  * @flags: 0
  * @pasid: the space
@@ -182,8 +185,7 @@ struct vfio_iommu_aux_destroy {
 #define VFIO_IOMMU_AUX_DESTROY		_IO(VFIO_TYPE, 0x44)
 
 /**
- * VFIO_IOMMU_AUX_ATTACH - _IO(VFIO_TYPE, 0x45)
- * VFIO_IOMMU_AUX_DETACH - _IO(VFIO_TYPE, 0x46)
+ * struct vfio_iommu_aux_attach - VFIO_IOMMU_AUX_ATTACH, VFIO_IOMMU_AUX_DETACH
  * @argsz: size of the structure
  * @flags: 0
  * @pasid: the space
@@ -243,7 +245,7 @@ struct vfio_iommu_aux_entry {
 };
 
 /**
- * VFIO_IOMMU_AUX_INFO - _IO(VFIO_TYPE, 0x49)
+ * struct vfio_iommu_aux_info - VFIO_IOMMU_AUX_INFO
  * @argsz: size of the structure with the room for @entries
  * @flags: 0
  * @pasid: the space
@@ -279,7 +281,7 @@ struct vfio_iommu_aux_info {
 #define VFIO_IOMMU_AUX_INFO		_IO(VFIO_TYPE, 0x49)
 
 /**
- * VFIO_IOMMU_HOT_RESET_INFO - _IO(VFIO_TYPE, 0x4b)
+ * struct vfio_iommu_hot_reset_info - VFIO_IOMMU_HOT_RESET_INFO
  * @argsz: size of the structure with the room for @devices
  * @flags: in: 0; out: VFIO_PCI_HOT_RESET_FLAG_DEV_ID, and
  *         VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED if no device below is
