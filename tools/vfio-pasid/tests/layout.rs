@@ -4,9 +4,10 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod c;
+
 use std::{
     collections::BTreeMap,
-    env, fs,
     mem::{offset_of, size_of},
     process::Command,
 };
@@ -64,48 +65,26 @@ fn rust_side() -> Vec<(String, u128)> {
     values
 }
 
-const HEADER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../include/uapi/linux/vfio_pasid.h"
-);
-
 /// What a C program that includes the header prints for the same expressions.
 fn c_side(expressions: impl Iterator<Item = String>) -> BTreeMap<String, u128> {
-    let dir = scratch_dir();
-    let mut source = format!(
-        "#include <stddef.h>\n#include <stdio.h>\n#include <sys/ioctl.h>\n#include \"{HEADER}\"\n\
-         int main(void)\n{{\n"
-    );
+    let mut source = "#include <stddef.h>\n#include <stdio.h>\n#include <sys/ioctl.h>\n\
+                      #include <linux/vfio_pasid.h>\nint main(void)\n{\n"
+        .to_owned();
     for expression in expressions {
         source += &format!(
             "\tprintf(\"%s=%llu\\n\", \"{expression}\", (unsigned long long)({expression}));\n"
         );
     }
     source += "\treturn 0;\n}\n";
-    let file = format!("{dir}/layout.c");
-    let program = format!("{dir}/layout");
-    fs::write(&file, source).expect("a C file");
+    let program = c::compile("layout", &source);
 
-    let compiler = env::var("CC").unwrap_or("cc".to_owned());
-    let status = Command::new(&compiler)
-        .args(["-Wall", "-Werror", "-o", &program, &file])
-        .status()
-        .expect("a C compiler: set CC");
-    assert!(status.success(), "{compiler} {file}");
-
-    let output = Command::new(&program).output().expect("the program runs");
+    let output = Command::new(program).output().expect("the program runs");
     String::from_utf8(output.stdout)
         .expect("text")
         .lines()
         .map(|line| line.rsplit_once('=').expect("name=value"))
         .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
         .collect()
-}
-
-fn scratch_dir() -> String {
-    let dir = format!("{}/layout", env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(&dir).expect("a folder for the C program");
-    dir
 }
 
 #[test]
@@ -119,19 +98,13 @@ fn same_numbers_and_layouts_as_the_header() {
 /// is not forgotten here.
 #[test]
 fn nothing_of_the_header_is_missing() {
-    let header = fs::read_to_string(HEADER).expect("the header");
+    let header = c::header();
     let ours = rust_side();
-    let defined = header
-        .lines()
-        .filter_map(|line| line.strip_prefix("#define "))
-        .map(|line| line.split_whitespace())
-        .filter_map(|mut words| Some((words.next()?, words.next()?)))
-        .map(|(name, _)| name.to_owned());
     let structures = header
         .lines()
         .filter_map(|line| line.strip_prefix("struct ")?.strip_suffix(" {"))
         .map(|name| format!("sizeof(struct {name})"));
-    for name in defined.chain(structures) {
+    for name in c::defined_names().into_iter().chain(structures) {
         assert!(ours.iter().any(|(ours, _)| *ours == name), "{name}");
     }
 }
