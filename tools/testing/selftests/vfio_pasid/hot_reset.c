@@ -855,14 +855,22 @@ static void stop_asking(struct __test_metadata *_metadata, struct asker *asker)
 	EXPECT_LT(0, asker->answers);
 }
 
-/* Waits until a function is there, or is not. */
-static bool wait_until_there(struct function *function, const char *place,
-			     bool there)
+/*
+ * Waits until the plugged function is there, or is not. After two seconds it
+ * is clear that nobody hears what the slot says; then the kernel has to be told.
+ */
+static bool wait_for_plugged(struct function *plugged, bool there)
 {
+	struct function bridge;
+
 	for (int i = 0; i < 600; i++) {
-		if ((function_find(function, place) == 0) == there)
+		if (!function_find(plugged, PLUGGED) == there)
 			return true;
 		usleep(50 * 1000);
+		if (i == 40 && there && !function_find(&bridge, SHARED_BRIDGE))
+			function_write(&bridge, "rescan", "1");
+		if (i == 40 && !there)
+			function_write(plugged, "remove", "1");
 	}
 	return false;
 }
@@ -889,7 +897,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	start_asking(_metadata, &asker);
 	EXPECT_EQ(0, qmp("device_add", "{\"driver\": \"edu\", \"id\": \"plugged\","
 				       " \"bus\": \"shared\", \"addr\": \"3\"}"));
-	EXPECT_TRUE(wait_until_there(&plugged, PLUGGED, true));
+	EXPECT_TRUE(wait_for_plugged(&plugged, true));
 	stop_asking(_metadata, &asker);
 	ASSERT_EQ(0, ask(self->owner.fd, AT(SHARED_1), &answer));
 	ASSERT_EQ(3, answer.info.count);
@@ -904,7 +912,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 
 	start_asking(_metadata, &asker);
 	EXPECT_EQ(0, qmp("device_del", "{\"id\": \"plugged\"}"));
-	EXPECT_TRUE(wait_until_there(&plugged, PLUGGED, false));
+	EXPECT_TRUE(wait_for_plugged(&plugged, false));
 	stop_asking(_metadata, &asker);
 	self->plugged.bus = 0;
 	ASSERT_EQ(0, ask(self->owner.fd, AT(SHARED_1), &answer));

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What a hot reset hits: functions of one slot in three IOMMU groups, devices
 # behind a conventional bridge in one, a bridge below a bridge, and a device on
-# the root complex, which nothing resets. Ports that the firmware hot-plugs have
-# no slot reset, so the bus is reset.
+# the root complex, which nothing resets. Where the firmware does the hot-plugging,
+# as here, the kernel resets buses.
 guest --module pci-stub
 # A slow link, as the kernel does not wait for its training: with edu as function
 # 0, QEMU never reports it trained.
