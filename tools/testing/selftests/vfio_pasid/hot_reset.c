@@ -45,6 +45,9 @@ static const char * const places[FUNCTIONS] = {
 #define SHARED_BRIDGE	"0000:00:1d.0/*:00.0"
 /* Where a test plugs in a device, and takes it out. */
 #define PLUGGED		SHARED_BRIDGE "/*:03.0"
+#define UNPLUG		"{\"id\": \"plugged\"}"
+#define PLUG \
+	"{\"id\": \"plugged\", \"driver\": \"edu\", \"bus\": \"shared\", \"addr\": \"3\"}"
 
 /* Resets wait for what they have reset; a debug kernel is slow as well. */
 #define PATIENCE	120
@@ -259,7 +262,7 @@ FIXTURE_TEARDOWN(hot_reset)
 	owner_close(&self->other);
 	owner_close(&self->owner);
 	if (self->plugged.bus)
-		qmp("device_del", "{\"id\": \"plugged\"}");
+		qmp_execute("device_del", UNPLUG);
 	for (int i = 0; i < FUNCTIONS; i++)
 		if (i != BRIDGE)
 			EXPECT_EQ(0, function_bind(&self->functions[i], "vfio-pci"));
@@ -286,7 +289,7 @@ struct hit {
  * order of the kernel's own, and the kernel's own reset must agree.
  */
 static void check(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(hot_reset) *self, int name, int device,
+		  struct _test_data_hot_reset *self, int name, int device,
 		  const struct hit *hits, u32 count)
 {
 	struct stock_answer stock;
@@ -895,8 +898,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	ASSERT_EQ(0, ask(self->owner.fd, AT(SHARED_1), &answer));
 	ASSERT_EQ(2, answer.info.count);
 	start_asking(_metadata, &asker);
-	EXPECT_EQ(0, qmp("device_add", "{\"driver\": \"edu\", \"id\": \"plugged\","
-				       " \"bus\": \"shared\", \"addr\": \"3\"}"));
+	EXPECT_EQ(0, qmp_execute("device_add", PLUG));
 	EXPECT_TRUE(wait_for_plugged(&plugged, true));
 	stop_asking(_metadata, &asker);
 	ASSERT_EQ(0, ask(self->owner.fd, AT(SHARED_1), &answer));
@@ -911,7 +913,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	ASSERT_EQ(0, reset(device, &self->owner));
 
 	start_asking(_metadata, &asker);
-	EXPECT_EQ(0, qmp("device_del", "{\"id\": \"plugged\"}"));
+	EXPECT_EQ(0, qmp_execute("device_del", UNPLUG));
 	EXPECT_TRUE(wait_for_plugged(&plugged, false));
 	stop_asking(_metadata, &asker);
 	self->plugged.bus = 0;

@@ -599,8 +599,10 @@ static int qmp_hear(int fd, const char *text, char *line, size_t size)
 	return -ETIMEDOUT;
 }
 
-int qmp(const char *command, const char *arguments)
+int qmp_execute(const char *command, const char *arguments)
 {
+	/* It is an error from the second time on, which does no harm. */
+	static const char negotiate[] = "{\"execute\": \"qmp_capabilities\"}\n";
 	static unsigned int last;
 	char line[4096], id[64];
 	int fd, ret;
@@ -608,8 +610,7 @@ int qmp(const char *command, const char *arguments)
 	fd = open("/dev/virtio-ports/qmp", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* It is an error from the second time on, which does no harm. */
-	dprintf(fd, "{\"execute\": \"qmp_capabilities\"}\n");
+	dprintf(fd, "%s", negotiate);
 	snprintf(id, sizeof(id), "\"id\": \"%d-%u\"", getpid(), ++last);
 	dprintf(fd, "{\"execute\": \"%s\", \"arguments\": %s, %s}\n", command,
 		arguments, id);

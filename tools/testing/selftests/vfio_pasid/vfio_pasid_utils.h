@@ -120,7 +120,7 @@ int function_write(const struct function *function, const char *file,
  * Does @command, with @arguments in JSON, in the QEMU that runs this machine.
  * -ENOENT without a port to it, -EREMOTEIO if QEMU refuses.
  */
-int qmp(const char *command, const char *arguments);
+int qmp_execute(const char *command, const char *arguments);
 
 /* ioctl(), but with the errno as the result. */
 long call(int fd, unsigned long request, void *arg);
