@@ -797,6 +797,7 @@ struct asker {
 	const struct function *function;
 	const struct changing *may;
 	bool stop;
+	bool ended;
 	long answers;
 	long again;		/* EAGAIN */
 	long error;		/* any other */
@@ -819,20 +820,31 @@ static void *ask_on(void *arg)
 			asker->error = ret;
 			break;
 		}
-		asker->answers++;
+		__atomic_add_fetch(&asker->answers, 1, __ATOMIC_RELAXED);
 		if (answer.info.flags != flags_for(&answer) ||
 		    !is_possible(&answer, asker->may)) {
 			asker->impossible = answer;
 			break;
 		}
 	}
+	__atomic_store_n(&asker->ended, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
 static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
 {
 	asker->stop = false;
+	asker->ended = false;
 	ASSERT_EQ(0, pthread_create(&asker->thread, NULL, ask_on, asker));
+}
+
+/* Whether the test has changed things often enough while the asker asked. */
+static bool go_on(const struct asker *asker, int round)
+{
+	if (__atomic_load_n(&asker->ended, __ATOMIC_ACQUIRE))
+		return false;
+	return round < 30 ||
+	       __atomic_load_n(&asker->answers, __ATOMIC_RELAXED) < 100;
 }
 
 static void print_answer(const struct answer *answer)
@@ -922,8 +934,6 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	ASSERT_EQ(0, reset(device, &self->owner));
 }
 
-/* The test's own thread changes things so often while another asks. */
-#define ROUNDS	30
 
 TEST_F_TIMEOUT(hot_reset, a_device_that_is_removed_and_found_again, PATIENCE)
 {
@@ -941,7 +951,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_removed_and_found_again, PATIENCE)
 	ASSERT_EQ(0, function_find(&bridge, SHARED_BRIDGE));
 	open_device(SHARED_1);
 	start_asking(_metadata, &asker);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; go_on(&asker, i); i++) {
 		EXPECT_EQ(0, function_write(AT(SHARED_2), "remove", "1"));
 		EXPECT_EQ(0, function_write(&bridge, "rescan", "1"));
 		/* Half of the time a vfio device goes, else one without driver. */
@@ -966,7 +976,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_bound_and_unbound, PATIENCE)
 	open_device(PORT_0);
 	ASSERT_EQ(0, owner_add(&self->owner, AT(PORT_2)));
 	start_asking(_metadata, &asker);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; go_on(&asker, i); i++) {
 		EXPECT_EQ(0, function_bind(AT(PORT_3), NULL));
 		EXPECT_EQ(0, function_bind(AT(PORT_3), "vfio-pci"));
 	}
@@ -994,7 +1004,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_opened_and_closed, PATIENCE)
 	may.devids[0] = devid(&answer, AT(PORT_3));
 	ASSERT_EQ(OPEN, kind(may.devids[0]));
 	start_asking(_metadata, &asker);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; go_on(&asker, i); i++) {
 		close(second);
 		second = owner_device(&self->owner, AT(PORT_3));
 		EXPECT_LE(0, second);
@@ -1019,7 +1029,7 @@ TEST_F_TIMEOUT(hot_reset, a_group_that_comes_and_goes, PATIENCE)
 	group = open_group(AT(PORT_2)->group);
 	ASSERT_LE(0, group);
 	start_asking(_metadata, &asker);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; go_on(&asker, i); i++) {
 		EXPECT_EQ(0, set_container(group, self->owner.fd));
 		EXPECT_EQ(0, unset_container(group));
 	}
