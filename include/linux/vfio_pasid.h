@@ -58,10 +58,57 @@ int vfio_pasid_alloc(struct vfio_mm *vmm, ioasid_t min, ioasid_t max);
  * @min: first number
  * @max: last number, included
  *
- * Frees what @vmm holds in the range and skips the rest. An empty range
- * (@min > @max) frees nothing.
+ * Frees what @vmm holds in the range, leaves numbers in use alone, and skips
+ * the rest. An empty range (@min > @max) frees nothing.
  */
 void vfio_pasid_free_range(struct vfio_mm *vmm, ioasid_t min, ioasid_t max);
+
+/**
+ * vfio_aux_attach_device - attach a domain to a device under a PASID
+ * @vmm: the process that the PASID is taken for, from vfio_mm_get_from_task()
+ * @domain: a paging domain of iommu_paging_domain_alloc_flags() with
+ *          IOMMU_HWPT_ALLOC_PASID
+ * @dev: a device that the caller's driver is bound to
+ *
+ * The first attachment of @domain takes its default PASID: the lowest number
+ * that is free both for the host (iommu_alloc_global_pasid()) and for users. It
+ * counts on the quota of @vmm, and users cannot free it. A domain may be
+ * attached to several devices, a device may have several domains, and the same
+ * pair may be attached several times: every attachment is taken back with
+ * vfio_aux_detach_device(), before the driver is unbound, before @domain is
+ * freed, and before @vmm is put.
+ *
+ * Return: 0, or -EOPNOTSUPP if the device or its IOMMU cannot use PASIDs,
+ * -ENOSPC if the quota is used up or no number is free, -EBUSY if the PASID is
+ * taken on the device's group or the device is being reset, -EINVAL if the
+ * device cannot use the domain or the domain's PASID, -ENOMEM.
+ */
+int vfio_aux_attach_device(struct vfio_mm *vmm, struct iommu_domain *domain,
+			   struct device *dev);
+
+/**
+ * vfio_aux_detach_device - take an attachment back
+ * @vmm: as with vfio_aux_attach_device()
+ * @domain: as with vfio_aux_attach_device()
+ * @dev: as with vfio_aux_attach_device()
+ *
+ * The last one of the pair detaches the device and flushes what the IOMMU
+ * caches; the last one of the domain then frees the default PASID. Detaching
+ * what is not attached warns once and does nothing.
+ */
+void vfio_aux_detach_device(struct vfio_mm *vmm, struct iommu_domain *domain,
+			    struct device *dev);
+
+/**
+ * vfio_aux_get_pasid - the default PASID of a domain
+ * @vmm: as with vfio_aux_attach_device()
+ * @domain: as with vfio_aux_attach_device()
+ * @dev: as with vfio_aux_attach_device()
+ *
+ * Return: the number, or -ENOENT if @domain is not attached to @dev.
+ */
+int vfio_aux_get_pasid(struct vfio_mm *vmm, struct iommu_domain *domain,
+		       struct device *dev);
 
 #else /* CONFIG_VFIO_PASID */
 
@@ -83,6 +130,26 @@ static inline int vfio_pasid_alloc(struct vfio_mm *vmm, ioasid_t min,
 static inline void vfio_pasid_free_range(struct vfio_mm *vmm, ioasid_t min,
 					 ioasid_t max)
 {
+}
+
+static inline int vfio_aux_attach_device(struct vfio_mm *vmm,
+					 struct iommu_domain *domain,
+					 struct device *dev)
+{
+	return -ENOTTY;
+}
+
+static inline void vfio_aux_detach_device(struct vfio_mm *vmm,
+					  struct iommu_domain *domain,
+					  struct device *dev)
+{
+}
+
+static inline int vfio_aux_get_pasid(struct vfio_mm *vmm,
+				     struct iommu_domain *domain,
+				     struct device *dev)
+{
+	return -ENOTTY;
 }
 
 #endif /* CONFIG_VFIO_PASID */

@@ -3,19 +3,29 @@
 //! Open containers, and the handles that VFIO knows them by.
 
 use kernel::{
+    new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation},
     static_lock_class,
-    sync::{Arc, UniqueArc}, //
+    sync::{
+        lock::{mutex::MutexBackend, Guard},
+        Arc,
+        Mutex,
+        UniqueArc, //
+    },
 };
 
 use crate::{
+    aux::Spaces,
     kernel::{
         abi::VFIO_PASID_EXTENSION,
+        device::GroupDevice,
         group::Group,
         mm::current_mm,
-        rwsem::RwSem,
-        stock::StockData, //
+        pci::{Address, PciDevice},
+        rwsem::{ReadGuard, RwSem},
+        stock::StockData,
+        vfio::PinnedDevice, //
     },
     mm::VfioMmRef,
     uapi,
@@ -65,12 +75,17 @@ pub(crate) struct Container {
     /// changes groups or devices writes; `.release` empties it, which waits for all of them.
     #[pin]
     contents: RwSem<Option<Contents>>,
+    /// The aux spaces. Looking, attaching and detaching are one step under this lock.
+    #[pin]
+    spaces: Mutex<Spaces>,
 }
 
 /// What an open container holds.
 pub(crate) struct Contents {
-    vmm: VfioMmRef,
+    /// Open devices of the groups. Also such whose driver has yet to finish opening them.
+    devices: KVec<PinnedDevice>,
     groups: KVec<Group>,
+    vmm: VfioMmRef,
 }
 
 impl Contents {
@@ -90,6 +105,56 @@ impl Contents {
             .find(|group| group.number() == number)
             .ok_or(ENOENT)
     }
+
+    /// The group whose PASID-capable device takes the narrowest PASIDs, and how wide those are.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if no group can use PASIDs.
+    pub(crate) fn narrowest_group(&self) -> Result<(&Group, u32)> {
+        self.groups
+            .iter()
+            .filter_map(|group| Some((group, group.pasid_support()?.width)))
+            .min_by_key(|&(_, width)| width)
+            .ok_or(EOPNOTSUPP)
+    }
+
+    /// The open device at `address`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none.
+    pub(crate) fn open_device_at(&self, address: Address) -> Result<&PinnedDevice> {
+        self.devices
+            .iter()
+            .find(|open| {
+                PciDevice::of(open.device()).is_some_and(|device| device.address() == address)
+            })
+            .ok_or(ENOENT)
+    }
+
+    /// Whether `device` is open through this container.
+    pub(crate) fn has_open(&self, device: &PinnedDevice) -> bool {
+        self.devices.iter().any(|open| open == device)
+    }
+
+    /// Whether the group of `device` is in this container.
+    pub(crate) fn owns(&self, device: GroupDevice<'_>) -> bool {
+        self.groups.iter().any(|group| group.has(device))
+    }
+
+    /// The open PASID-capable device of `group`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
+    pub(crate) fn open_device(&self, group: &Group) -> Result<&PinnedDevice> {
+        group.pasid_support().ok_or(EOPNOTSUPP)?;
+        self.devices
+            .iter()
+            .find(|open| group.has(open.device()) && open.device().pasid_support().is_some())
+            .ok_or(ENODEV)
+    }
 }
 
 impl Container {
@@ -105,8 +170,9 @@ impl Container {
         let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let contents = Contents {
-            vmm: VfioMmRef::get(current_mm()?)?,
+            devices: KVec::new(),
             groups: KVec::new(),
+            vmm: VfioMmRef::get(current_mm()?)?,
         };
         let stock = open_stock()?;
         let container = memory.pin_init_with(pin_init!(Self {
@@ -116,6 +182,7 @@ impl Container {
                 c"vfio_pasid::contents",
                 static_lock_class!(),
             ),
+            spaces <- new_mutex!(Spaces::new(), "vfio_pasid::spaces"),
         }))?;
         Ok(MODULE.get().containers.lock().add(container.into(), spare))
     }
@@ -139,6 +206,7 @@ impl Container {
             return;
         };
         let contents = container.contents.write().take();
+        *container.spaces.lock() = Spaces::new();
         drop(contents);
         release_stock(container.stock);
     }
@@ -154,12 +222,27 @@ impl Container {
         arg: usize,
         stock_ioctl: impl FnOnce(StockData) -> isize,
     ) -> Result<isize> {
-        let contents = self.contents.read();
-        let contents = contents.as_ref().ok_or(ENODEV)?;
-        match uapi::ioctl(contents, cmd, arg) {
+        match uapi::ioctl(self, cmd, arg) {
             Some(result) => result,
-            None => Ok(stock_ioctl(self.stock)),
+            None => {
+                let _contents = self.contents()?;
+                Ok(stock_ioctl(self.stock))
+            }
         }
+    }
+
+    /// What the container holds, kept from changing until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it has been released.
+    pub(crate) fn contents(&self) -> Result<ReadGuard<'_, Contents>> {
+        self.contents.read().some().ok_or(ENODEV)
+    }
+
+    /// The aux spaces, locked; with [`Container::contents`] held, they are not released.
+    pub(crate) fn spaces(&self, _held: &Contents) -> Guard<'_, Spaces, MutexBackend> {
+        self.spaces.lock()
     }
 
     /// `.attach_group`: stock first.
@@ -178,15 +261,35 @@ impl Container {
     /// `.detach_group`: ours first.
     pub(crate) fn detach_group(&self, group: &Group, detach_stock: impl FnOnce(StockData)) {
         let mut contents = self.contents.write();
+        self.spaces.lock().detach_group(group);
         if let Some(contents) = contents.as_mut() {
             contents.groups.retain(|ours| ours != group);
         }
         detach_stock(self.stock);
     }
 
-    /// `.register_device` and `.unregister_device`.
-    pub(crate) fn change_devices(&self, tell_stock: impl FnOnce(StockData)) {
-        let _contents = self.contents.write();
+    /// `.register_device`: a device is being opened for the first time.
+    pub(crate) fn register_device(&self, device: PinnedDevice, tell_stock: impl FnOnce(StockData)) {
+        let mut contents = self.contents.write();
+        if let Some(contents) = contents.as_mut() {
+            if contents.devices.push(device, GFP_KERNEL_ACCOUNT).is_err() {
+                pr_warn!("no memory to note an open device: aux spaces cannot be attached to it\n");
+            }
+        }
+        tell_stock(self.stock);
+    }
+
+    /// `.unregister_device`: a device was closed for the last time.
+    pub(crate) fn unregister_device(
+        &self,
+        device: &PinnedDevice,
+        tell_stock: impl FnOnce(StockData),
+    ) {
+        let mut contents = self.contents.write();
+        if let Some(contents) = contents.as_mut() {
+            self.spaces.lock().detach_device(device);
+            contents.devices.retain(|open| open != device);
+        }
         tell_stock(self.stock);
     }
 }

@@ -3,17 +3,27 @@
 //! The C functions: `include/linux/vfio_pasid.h` for any module, `container.h` for the shim. Those
 //! headers document them; `symbols.c` exports them.
 
+use core::ptr::NonNull;
+
 use kernel::{
     bindings,
     error::{from_err_ptr, from_result, to_result},
     ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     prelude::*,
-    sync::Arc, //
+    sync::{Arc, ArcBorrow}, //
 };
 
 use crate::{
     container::{Container, Handle},
-    kernel::{group::Group, mm::task_mm, stock::StockData},
+    kernel::{
+        device::GroupDevice,
+        group::Group,
+        iommu::HardwareEntry,
+        mm::task_mm,
+        stock::StockData,
+        vfio::{PinnedDevice, RawDevice},
+        warn::warn_not_attached, //
+    },
     mm::{VfioMm, VfioMmRef},
     pasid::PasidRange,
     uapi, //
@@ -68,18 +78,73 @@ pub(crate) unsafe extern "C" fn vfio_pasid_free_range(vmm: *mut VfioMm, min: c_u
     // SAFETY: The caller's reference keeps it valid.
     let vmm = unsafe { &*vmm };
     if let Ok(range) = PasidRange::new(min, max) {
-        vmm.free_pasids(range);
+        vmm.free_unused_pasids(range);
     }
+}
+
+/// # Safety
+///
+/// `vmm` is from [`vfio_mm_get_from_task`]; `domain` is a paging domain, and stays valid until it
+/// is detached again; `dev` until then stays bound to its driver.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_aux_attach_device(
+    vmm: *mut VfioMm,
+    domain: NonNull<bindings::iommu_domain>,
+    dev: NonNull<bindings::device>,
+) -> c_int {
+    // SAFETY: The caller's reference keeps it valid.
+    let vmm = unsafe { ArcBorrow::from_raw(vmm) };
+    // SAFETY: The caller's device is in its group.
+    let host = unsafe { GroupDevice::new(dev) };
+    // SAFETY: By the caller's promise.
+    let attach = |pasid| unsafe { HardwareEntry::new(domain, dev, pasid) };
+    let mut attached = vmm.default_pasids();
+    let result = attached.attach(
+        vmm.into(),
+        domain.addr().get(),
+        dev.addr().get(),
+        host,
+        attach,
+    );
+    from_result(|| result.map(|()| 0))
+}
+
+/// # Safety
+///
+/// As [`vfio_aux_attach_device`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_aux_detach_device(
+    vmm: *mut VfioMm,
+    domain: NonNull<bindings::iommu_domain>,
+    dev: NonNull<bindings::device>,
+) {
+    // SAFETY: The caller's reference keeps it valid.
+    let vmm = unsafe { &*vmm };
+    let result = vmm
+        .default_pasids()
+        .detach(domain.addr().get(), dev.addr().get());
+    if result.is_err() {
+        warn_not_attached();
+    }
+}
+
+/// # Safety
+///
+/// `vmm` is from [`vfio_mm_get_from_task`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_aux_get_pasid(
+    vmm: *mut VfioMm,
+    domain: *mut bindings::iommu_domain,
+    dev: *mut bindings::device,
+) -> c_int {
+    // SAFETY: The caller's reference keeps it valid.
+    let vmm = unsafe { &*vmm };
+    let result = vmm.default_pasids().pasid(domain.addr(), dev.addr());
+    from_result(|| result.map(|number| number as c_int))
 }
 
 /// A stock operation on a group or a device.
 type StockNotify<T> = unsafe extern "C" fn(*mut c_void, *mut T);
-
-/// `struct vfio_device`, which only the shim looks into.
-#[repr(C)]
-pub(crate) struct VfioDevice {
-    _opaque: [u8; 0],
-}
 
 fn find(handle: *mut c_void) -> Result<Arc<Container>> {
     Container::find(handle.addr() as Handle)
@@ -181,17 +246,21 @@ pub(crate) unsafe extern "C" fn vfio_pasid_container_detach_group(
 
 /// # Safety
 ///
-/// `handle` is from [`vfio_pasid_container_open`], `device` is valid, and `stock` is the stock
-/// `.register_device`.
+/// `handle` is from [`vfio_pasid_container_open`], `device` is registered with VFIO, and `stock` is
+/// the stock `.register_device`.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
     handle: *mut c_void,
-    device: *mut VfioDevice,
-    stock: StockNotify<VfioDevice>,
+    device: NonNull<RawDevice>,
+    stock: StockNotify<RawDevice>,
 ) {
+    // SAFETY: The caller's device is registered.
+    let pinned = unsafe { PinnedDevice::new(device) };
     if let Ok(container) = find(handle) {
         // SAFETY: The container is open, and the caller's device is valid.
-        container.change_devices(|data| unsafe { stock(data.as_ptr(), device) });
+        container.register_device(pinned, |data| unsafe {
+            stock(data.as_ptr(), device.as_ptr())
+        });
     }
 }
 
@@ -201,12 +270,16 @@ pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_unregister_device(
     handle: *mut c_void,
-    device: *mut VfioDevice,
-    stock: StockNotify<VfioDevice>,
+    device: NonNull<RawDevice>,
+    stock: StockNotify<RawDevice>,
 ) {
+    // SAFETY: The caller's device is registered.
+    let pinned = unsafe { PinnedDevice::new(device) };
     if let Ok(container) = find(handle) {
         // SAFETY: The container is open, and the caller's device is valid.
-        container.change_devices(|data| unsafe { stock(data.as_ptr(), device) });
+        container.unregister_device(&pinned, |data| unsafe {
+            stock(data.as_ptr(), device.as_ptr())
+        });
     }
 }
 

@@ -9,12 +9,19 @@ use kernel::{
     new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
-    sync::{aref::ARef, Arc, Mutex}, //
+    sync::{
+        aref::ARef,
+        lock::{mutex::MutexBackend, Guard},
+        Arc,
+        Mutex, //
+    },
 };
 
 use crate::{
+    default_pasid::DefaultPasids,
     kernel::mm::is_current,
     pasid::{PasidRange, PasidSet, Reservation},
+    space::NumberSpace,
     MODULE, //
 };
 
@@ -23,6 +30,9 @@ use crate::{
 pub(crate) struct VfioMm {
     /// Grabbed (`mmgrab()`): the `mm_struct` may die, but its address is not used anew.
     mm: ARef<Mm>,
+    /// What kernel drivers have attached for the process.
+    #[pin]
+    default_pasids: Mutex<DefaultPasids>,
     /// The PASIDs of the process. Guards the set and, with it, the quota.
     #[pin]
     pasids: Mutex<PasidSet>,
@@ -32,8 +42,14 @@ impl VfioMm {
     fn new(mm: ARef<Mm>) -> impl PinInit<Self> {
         pin_init!(Self {
             mm,
+            default_pasids <- new_mutex!(DefaultPasids::new(), "vfio_pasid::default_pasids"),
             pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
         })
+    }
+
+    /// What kernel drivers have attached for the process, locked.
+    pub(crate) fn default_pasids(&self) -> Guard<'_, DefaultPasids, MutexBackend> {
+        self.default_pasids.lock()
     }
 
     /// Whether the calling thread belongs to this process.
@@ -57,27 +73,121 @@ impl VfioMm {
     ///
     /// `ENOSPC` if the quota or the range is used up; `ENOMEM`.
     pub(crate) fn alloc_pasid(&self, range: PasidRange) -> Result<u32> {
+        self.hold(
+            |numbers| numbers.take_highest(range).ok_or(ENOSPC),
+            PasidSet::insert,
+        )
+    }
+
+    /// Inserts the number that `take` finds, under the lock that the quota is checked under.
+    fn hold(
+        &self,
+        take: impl FnOnce(&mut NumberSpace) -> Result<u32>,
+        insert: fn(&mut PasidSet, u32, Reservation),
+    ) -> Result<u32> {
         let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut pasids = self.pasids.lock();
         if pasids.held() >= self.quota() {
             return Err(ENOSPC);
         }
-        let number = MODULE
-            .get()
-            .numbers
-            .lock()
-            .take_highest(range)
-            .ok_or(ENOSPC)?;
-        pasids.insert(number, spare);
+        let number = take(&mut MODULE.get().numbers.lock())?;
+        insert(&mut pasids, number, spare);
         Ok(number)
     }
 
     /// Gives back every number of `range` that the process holds, and skips the rest.
-    pub(crate) fn free_pasids(&self, range: PasidRange) {
-        self.pasids.lock().remove(range, |node, word| {
-            // Locked anew for each node, so that other processes get their turn.
-            MODULE.get().numbers.lock().give_back(node, word);
-        });
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`, and nothing is given back, if one of them is in use.
+    pub(crate) fn free_pasids(&self, range: PasidRange) -> Result {
+        let mut pasids = self.pasids.lock();
+        if pasids.any_in_use(range) {
+            return Err(EBUSY);
+        }
+        give_back(&mut pasids, range);
+        Ok(())
+    }
+
+    /// Gives back every number of `range` that the process holds and that is not in use.
+    pub(crate) fn free_unused_pasids(&self, range: PasidRange) {
+        give_back(&mut self.pasids.lock(), range);
+    }
+}
+
+fn give_back(pasids: &mut PasidSet, range: PasidRange) {
+    pasids.remove(range, |node, word| {
+        // Locked anew for each node, so that other processes get their turn.
+        MODULE.get().numbers.lock().give_back(node, word);
+    });
+}
+
+/// A PASID in use: nobody else can use or free it. Dropped when no hardware entry carries it any
+/// more.
+pub(crate) struct PasidInUse {
+    vmm: Arc<VfioMm>,
+    number: PasidRange,
+    /// Whether dropping frees the number.
+    temporary: bool,
+}
+
+impl PasidInUse {
+    /// Takes a number that the process holds into use.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the process does not hold it; `EBUSY` if it is in use.
+    pub(crate) fn existing(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
+        vmm.pasids.lock().start_use(number)?;
+        Ok(Self {
+            vmm,
+            number: PasidRange::single(number),
+            temporary: false,
+        })
+    }
+
+    /// Takes the highest free number of `range` into use until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`VfioMm::alloc_pasid`].
+    pub(crate) fn new(vmm: Arc<VfioMm>, range: PasidRange) -> Result<Self> {
+        Self::take(vmm, |numbers| numbers.take_highest(range).ok_or(ENOSPC))
+    }
+
+    /// Takes `number`, which the host's allocator gave, into use until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if a user holds it; `ENOSPC` if the quota is used up; `ENOMEM`.
+    pub(crate) fn exactly(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
+        Self::take(vmm, |numbers| {
+            numbers.take(number).then_some(number).ok_or(EEXIST)
+        })
+    }
+
+    fn take(vmm: Arc<VfioMm>, take: impl FnOnce(&mut NumberSpace) -> Result<u32>) -> Result<Self> {
+        let number = vmm.hold(take, PasidSet::insert_in_use)?;
+        Ok(Self {
+            vmm,
+            number: PasidRange::single(number),
+            temporary: true,
+        })
+    }
+
+    /// The number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.min()
+    }
+}
+
+impl Drop for PasidInUse {
+    fn drop(&mut self) {
+        let mut pasids = self.vmm.pasids.lock();
+        pasids.end_use(self.number());
+        if self.temporary {
+            give_back(&mut pasids, self.number);
+        }
     }
 }
 
@@ -134,6 +244,11 @@ impl VfioMmRef {
         Ok(Self(vmm))
     }
 
+    /// The process, for what never outlives this use.
+    pub(crate) fn arc(&self) -> Arc<VfioMm> {
+        self.0.clone()
+    }
+
     /// Hands the use out as a pointer, which [`VfioMmRef::from_arc`] takes back.
     pub(crate) fn into_raw(self) -> *const VfioMm {
         Arc::as_ptr(&ManuallyDrop::new(self).0)
@@ -164,7 +279,8 @@ impl Drop for VfioMmRef {
         if entry.users == 0 {
             // The lock is held until all is given back: a new vfio_mm for the same process starts
             // when nothing of the old one is left.
-            self.0.free_pasids(PasidRange::ALL);
+            *self.0.default_pasids() = DefaultPasids::new();
+            self.0.free_unused_pasids(PasidRange::ALL);
             registry.0.remove(&key);
         }
     }

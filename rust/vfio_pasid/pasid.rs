@@ -43,6 +43,27 @@ impl PasidRange {
         Ok(Self { min, max })
     }
 
+    /// Just `number`.
+    pub(crate) fn single(number: u32) -> Self {
+        Self {
+            min: number,
+            max: number,
+        }
+    }
+
+    /// The numbers that fit into `width` bits, which is at least 1.
+    pub(crate) fn of_width(width: u32) -> Self {
+        Self {
+            min: PASID_FIRST,
+            max: u32::MAX >> (u32::BITS - width.clamp(1, 20)),
+        }
+    }
+
+    /// Whether `number` is in the range.
+    pub(crate) fn contains(self, number: u32) -> bool {
+        (self.min..=self.max).contains(&number)
+    }
+
     /// The lowest number.
     pub(crate) fn min(self) -> u32 {
         self.min
@@ -78,8 +99,13 @@ pub(crate) struct Node(u32);
 
 impl Node {
     /// The node that stands for `number`.
-    fn of(number: u32) -> Self {
+    pub(crate) fn of(number: u32) -> Self {
         Self(number / NODE_BITS)
+    }
+
+    /// The bit of its node's word that stands for `number`.
+    fn bit(number: u32) -> u64 {
+        1 << (number % NODE_BITS)
     }
 
     /// The number that bit `bit` of the node's word stands for.
@@ -95,13 +121,20 @@ impl Node {
     }
 }
 
-/// Memory for a node of the tree, taken before the set is locked.
-pub(crate) type Reservation = RBTreeNodeReservation<Node, u64>;
+/// What the set knows of the 64 numbers of a node, a bit each.
+pub(crate) struct Word {
+    held: u64,
+    /// A part of `held`: numbers that an aux space or an attachment uses.
+    in_use: u64,
+}
 
-/// The PASIDs that one process holds: a tree with a word of 64 numbers in each node, so that
-/// freeing part of a range never has to split a node and never allocates.
+/// Memory for a node of the tree, taken before the set is locked.
+pub(crate) type Reservation = RBTreeNodeReservation<Node, Word>;
+
+/// The PASIDs that one process holds: a tree with 64 numbers in each node, so that freeing part
+/// of a range never has to split a node and never allocates.
 pub(crate) struct PasidSet {
-    tree: RBTree<Node, u64>,
+    tree: RBTree<Node, Word>,
     held: u32,
 }
 
@@ -121,36 +154,197 @@ impl PasidSet {
 
     /// Adds a number that the set does not hold.
     pub(crate) fn insert(&mut self, number: u32, spare: Reservation) {
-        let node = Node::of(number);
-        let bit = 1 << (number % NODE_BITS);
-        match self.tree.get_mut(&node) {
-            Some(word) => *word |= bit,
-            None => {
-                self.tree.insert(spare.into_node(node, bit));
-            }
-        }
-        self.held += 1;
+        self.insert_word(
+            Node::of(number),
+            Word {
+                held: Node::bit(number),
+                in_use: 0,
+            },
+            spare,
+        );
     }
 
-    /// Takes every number of `range` out of the set and hands it to `release`, a node's numbers
-    /// at a time. Numbers that the set does not hold are skipped.
+    /// Adds a number that the set does not hold, and marks it as in use.
+    pub(crate) fn insert_in_use(&mut self, number: u32, spare: Reservation) {
+        self.insert_word(
+            Node::of(number),
+            Word {
+                held: Node::bit(number),
+                in_use: Node::bit(number),
+            },
+            spare,
+        );
+    }
+
+    fn insert_word(&mut self, node: Node, new: Word, spare: Reservation) {
+        self.held += new.held.count_ones();
+        match self.tree.get_mut(&node) {
+            Some(word) => {
+                word.held |= new.held;
+                word.in_use |= new.in_use;
+            }
+            None => {
+                self.tree.insert(spare.into_node(node, new));
+            }
+        }
+    }
+
+    /// Marks a number as in use, which keeps it from being removed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the set does not hold it; `EBUSY` if it is in use already.
+    pub(crate) fn start_use(&mut self, number: u32) -> Result {
+        let bit = Node::bit(number);
+        let word = self.tree.get_mut(&Node::of(number)).ok_or(ENOENT)?;
+        if word.held & bit == 0 {
+            return Err(ENOENT);
+        }
+        if word.in_use & bit != 0 {
+            return Err(EBUSY);
+        }
+        word.in_use |= bit;
+        Ok(())
+    }
+
+    /// Takes the mark of [`PasidSet::start_use`] off.
+    pub(crate) fn end_use(&mut self, number: u32) {
+        if let Some(word) = self.tree.get_mut(&Node::of(number)) {
+            word.in_use &= !Node::bit(number);
+        }
+    }
+
+    /// Whether any number of `range` is in use.
+    pub(crate) fn any_in_use(&mut self, range: PasidRange) -> bool {
+        let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
+        while let Some(here) = cursor {
+            let (&node, word) = here.current();
+            if node > Node::of(range.max) {
+                break;
+            }
+            if word.in_use & range.mask(node) != 0 {
+                return true;
+            }
+            cursor = here.move_next();
+            cond_resched();
+        }
+        false
+    }
+
+    /// Takes every number of `range` that is not in use out of the set and hands it to `release`,
+    /// a node's numbers at a time. Numbers that the set does not hold are skipped.
     pub(crate) fn remove(&mut self, range: PasidRange, mut release: impl FnMut(Node, u64)) {
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
         while let Some(mut here) = cursor {
             let (&node, word) = here.current_mut();
-            let gone = *word & range.mask(node);
-            if gone == 0 && node > Node::of(range.max) {
+            if node > Node::of(range.max) {
                 break;
             }
-            *word &= !gone;
+            let gone = word.held & !word.in_use & range.mask(node);
+            word.held &= !gone;
             self.held -= gone.count_ones();
             release(node, gone);
-            cursor = if *word == 0 {
+            // At the end of the tree the cursor steps back, to a node that has nothing to remove.
+            cursor = if word.held == 0 {
                 here.remove_current().0
             } else {
                 here.move_next()
             };
             cond_resched();
         }
+    }
+}
+
+#[kunit_tests(vfio_pasid_set)]
+mod tests {
+    use super::*;
+
+    fn set_of(numbers: &[u32]) -> Result<PasidSet> {
+        let mut set = PasidSet::new();
+        for &number in numbers {
+            set.insert(number, Reservation::new(GFP_KERNEL)?);
+        }
+        Ok(set)
+    }
+
+    /// Removes `min..=max` and returns what went, in the order in which it went.
+    fn removed(set: &mut PasidSet, min: u32, max: u32) -> Result<KVec<u32>> {
+        let mut gone = KVec::new();
+        set.remove(PasidRange::new(min, max)?, |node, word| {
+            for number in node.numbers(word) {
+                let _ = gone.push(number, GFP_KERNEL);
+            }
+        });
+        Ok(gone)
+    }
+
+    #[test]
+    fn range_is_never_empty() {
+        assert!(PasidRange::new(2, 1).is_err());
+        assert!(PasidRange::new(1, 1).is_ok());
+        assert!(PasidRange::new(0, u32::MAX).is_ok());
+    }
+
+    #[test]
+    fn range_of_width_ends_at_its_highest_number() {
+        assert_eq!(PasidRange::of_width(8).max(), 255);
+        assert_eq!(PasidRange::of_width(20).max(), PASID_LAST);
+        assert_eq!(PasidRange::of_width(32).max(), PASID_LAST);
+        assert_eq!(PasidRange::of_width(8).min(), PASID_FIRST);
+    }
+
+    #[test]
+    fn mask_has_the_numbers_of_the_range_only() -> Result {
+        let mask = |min, max, node| Ok::<_, Error>(PasidRange::new(min, max)?.mask(Node(node)));
+        assert_eq!(mask(0, u32::MAX, 7)?, u64::MAX);
+        assert_eq!(mask(64, 127, 1)?, u64::MAX);
+        assert_eq!(mask(64, 127, 0)?, 0);
+        assert_eq!(mask(64, 127, 2)?, 0);
+        assert_eq!(mask(65, 66, 1)?, 0b110);
+        assert_eq!(mask(127, 128, 1)?, 1 << 63);
+        assert_eq!(mask(127, 128, 2)?, 1);
+        assert_eq!(mask(u32::MAX, u32::MAX, u32::MAX / NODE_BITS)?, 1 << 63);
+        Ok(())
+    }
+
+    #[test]
+    fn remove_takes_held_numbers_and_skips_holes() -> Result {
+        let mut set = set_of(&[1, 63, 64, 70, 200, PASID_LAST])?;
+        assert_eq!(set.held(), 6);
+        assert_eq!(removed(&mut set, 63, 199)?.as_slice(), &[63, 64, 70]);
+        assert_eq!(set.held(), 3);
+        assert_eq!(removed(&mut set, 63, 199)?.len(), 0);
+        assert_eq!(
+            removed(&mut set, 0, u32::MAX)?.as_slice(),
+            &[1, 200, PASID_LAST]
+        );
+        assert_eq!(set.held(), 0);
+        assert!(set.tree.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn remove_ends_where_the_last_node_goes() -> Result {
+        // Removing the last node of the tree steps the cursor back, to one that keeps a number.
+        let mut set = set_of(&[1, 2, 640])?;
+        assert_eq!(removed(&mut set, 2, 640)?.as_slice(), &[2, 640]);
+        assert_eq!(set.held(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn number_in_use_is_neither_removed_nor_used_again() -> Result {
+        let mut set = set_of(&[5, 6])?;
+        assert_eq!(set.start_use(7), Err(ENOENT));
+        assert_eq!(set.start_use(500), Err(ENOENT));
+        assert_eq!(set.start_use(5), Ok(()));
+        assert_eq!(set.start_use(5), Err(EBUSY));
+        assert!(set.any_in_use(PasidRange::new(1, 5)?));
+        assert!(!set.any_in_use(PasidRange::new(6, u32::MAX)?));
+        assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[6]);
+        assert_eq!(set.held(), 1);
+        set.end_use(5);
+        assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[5]);
+        Ok(())
     }
 }

@@ -33,6 +33,9 @@ EXPORT_RUST(vfio_mm_get_from_task);
 EXPORT_RUST(vfio_mm_put);
 EXPORT_RUST(vfio_pasid_alloc);
 EXPORT_RUST(vfio_pasid_free_range);
+EXPORT_RUST(vfio_aux_attach_device);
+EXPORT_RUST(vfio_aux_detach_device);
+EXPORT_RUST(vfio_aux_get_pasid);
 
 /* container.h: for the shim */
 EXPORT_RUST(vfio_pasid_container_open);

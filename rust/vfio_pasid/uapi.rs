@@ -2,7 +2,7 @@
 
 //! The ioctls: decoded, checked, dispatched. `include/uapi/linux/vfio_pasid.h` documents them.
 
-use core::mem::size_of;
+use core::mem::{size_of, size_of_val};
 
 use kernel::{
     prelude::*,
@@ -10,13 +10,19 @@ use kernel::{
 };
 
 use crate::{
-    container::Contents,
-    kernel::{abi::*, group::PasidSupport},
-    pasid::PasidRange, //
+    aux::{AuxSpace, Place},
+    aux_info::Report,
+    container::{Container, Contents},
+    hot_reset::Affected,
+    kernel::{abi::*, pci::Address, rwsem::ReadGuard},
+    mm::PasidInUse,
+    pasid::PasidRange,
+    window::Wish, //
 };
 
 /// The features that VFIO_CHECK_EXTENSION reports.
-const FEATURES: u32 = VFIO_PASID_FEATURE_PASID;
+const FEATURES: u32 =
+    VFIO_PASID_FEATURE_PASID | VFIO_PASID_FEATURE_AUX | VFIO_PASID_FEATURE_HOT_RESET;
 
 /// An ioctl on a container that has no IOMMU type yet. VFIO asks for extensions so; anything else
 /// met the release of the container.
@@ -33,23 +39,42 @@ pub(crate) fn ioctl_without_container(
 }
 
 /// Does an ioctl of ours; `None` if it is not ours.
-pub(crate) fn ioctl(contents: &Contents, cmd: u32, arg: usize) -> Option<Result<isize>> {
+pub(crate) fn ioctl(container: &Container, cmd: u32, arg: usize) -> Option<Result<isize>> {
     let ioctl = match cmd {
         VFIO_CHECK_EXTENSION if arg == VFIO_PASID_EXTENSION => return Some(Ok(FEATURES as isize)),
         VFIO_IOMMU_PASID_REQUEST => pasid_request,
         VFIO_IOMMU_PASID_INFO => pasid_info,
+        VFIO_IOMMU_AUX_CREATE => aux_create,
+        VFIO_IOMMU_AUX_DESTROY => aux_destroy,
+        VFIO_IOMMU_AUX_ATTACH => aux_attach,
+        VFIO_IOMMU_AUX_DETACH => aux_detach,
+        VFIO_IOMMU_AUX_INFO => aux_info,
+        VFIO_IOMMU_HOT_RESET_INFO => hot_reset_info,
         _ => return None,
     };
+    Some(ioctl(container, UserPtr::from_addr(arg)))
+}
+
+/// What `container` holds, for a caller that may use it.
+///
+/// # Errors
+///
+/// `ENODEV` if the container was released; `EPERM` if the caller belongs to another process.
+fn enter(container: &Container) -> Result<ReadGuard<'_, Contents>> {
+    let contents = container.contents()?;
     if !contents.vmm().is_current() {
-        return Some(Err(EPERM));
+        return Err(EPERM);
     }
-    Some(ioctl(contents, UserPtr::from_addr(arg)))
+    Ok(contents)
 }
 
 /// Reads the structure at `arg` and checks what all of them have in common.
 fn read<T: Argument>(arg: UserPtr, known_flags: u32) -> Result<T> {
     let value: T = UserSlice::new(arg, size_of::<T>()).reader().read()?;
-    if (value.argsz() as usize) < size_of::<T>() || value.flags() & !known_flags != 0 {
+    if (value.argsz() as usize) < size_of::<T>()
+        || value.flags() & !known_flags != 0
+        || value.reserved() != 0
+    {
         return Err(EINVAL);
     }
     Ok(value)
@@ -60,7 +85,8 @@ fn write<T: Argument>(arg: UserPtr, value: &T) -> Result {
     UserSlice::new(arg, size_of::<T>()).writer().write(value)
 }
 
-fn pasid_request(contents: &Contents, arg: UserPtr) -> Result<isize> {
+fn pasid_request(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
     let request: PasidRequest = read(
         arg,
         VFIO_IOMMU_FLAG_ALLOC_PASID | VFIO_IOMMU_FLAG_FREE_PASID,
@@ -68,32 +94,165 @@ fn pasid_request(contents: &Contents, arg: UserPtr) -> Result<isize> {
     let range = PasidRange::new(request.min, request.max)?;
     match request.flags {
         VFIO_IOMMU_FLAG_ALLOC_PASID => Ok(contents.vmm().alloc_pasid(range)? as isize),
-        VFIO_IOMMU_FLAG_FREE_PASID => {
-            contents.vmm().free_pasids(range);
-            Ok(0)
-        }
+        VFIO_IOMMU_FLAG_FREE_PASID => contents.vmm().free_pasids(range).map(|()| 0),
         _ => Err(EINVAL),
     }
 }
 
-fn pasid_info(contents: &Contents, arg: UserPtr) -> Result<isize> {
+fn pasid_info(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
     let mut info: PasidInfo = read(arg, 0)?;
-    if info.reserved != 0 {
-        return Err(EINVAL);
-    }
     let support = match info.group {
-        VFIO_PASID_NO_GROUP => PasidSupport::NONE,
+        VFIO_PASID_NO_GROUP => None,
         number => contents.group(number)?.pasid_support(),
     };
     info.quota = contents.vmm().quota();
     info.used = contents.vmm().held();
-    info.width = support.width;
-    info.caps = 0;
-    if support.exec {
-        info.caps |= VFIO_PASID_CAP_EXEC;
+    info.width = support.map_or(0, |support| support.width);
+    info.caps = support.map_or(0, |support| {
+        (if support.exec { VFIO_PASID_CAP_EXEC } else { 0 })
+            | (if support.privileged {
+                VFIO_PASID_CAP_PRIV
+            } else {
+                0
+            })
+    });
+    write(arg, &info)?;
+    Ok(0)
+}
+
+fn aux_create(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let mut create: AuxCreate = read(arg, VFIO_AUX_FIXED_PASID)?;
+    let wish = Wish::new(create.iova_start, create.iova_size)?;
+    let place = Place::new(GFP_KERNEL_ACCOUNT)?;
+    let (group, width) = contents.narrowest_group()?;
+    let usable = PasidRange::of_width(width);
+    let space = AuxSpace::new(group, wish, || {
+        let vmm = contents.vmm().arc();
+        if create.flags & VFIO_AUX_FIXED_PASID == 0 {
+            return PasidInUse::new(vmm, usable);
+        }
+        let pasid = PasidInUse::existing(vmm, create.pasid)?;
+        usable
+            .contains(pasid.number())
+            .then_some(pasid)
+            .ok_or(ERANGE)
+    })?;
+    create.pasid = space.pasid();
+    create.iova_start = space.window().interval().start();
+    create.iova_size = space.window().interval().size();
+    create.pgsize_bitmap = space.page_sizes();
+    // The space is not linked yet: if this fails, dropping it undoes everything.
+    write(arg, &create)?;
+    container.spaces(&contents).add(space, place);
+    Ok(0)
+}
+
+fn aux_destroy(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let destroy: AuxDestroy = read(arg, 0)?;
+    container.spaces(&contents).destroy(destroy.pasid)?;
+    Ok(0)
+}
+
+fn aux_attach(container: &Container, arg: UserPtr) -> Result<isize> {
+    let (attach, device) = {
+        let contents = enter(container)?;
+        let attach: AuxAttach = read(arg, 0)?;
+        container.spaces(&contents).get(attach.pasid)?;
+        let group = contents.group(attach.group)?;
+        (attach, contents.open_device(group)?.clone())
+    };
+    // Only under the lock of its set is the device surely open, or not. The lock comes before
+    // ours, so everything else is looked up anew.
+    let _set = device.lock_set();
+    let contents = enter(container)?;
+    let mut spaces = container.spaces(&contents);
+    let space = spaces.get(attach.pasid)?;
+    let group = contents.group(attach.group)?;
+    if *contents.open_device(group)? != device {
+        return Err(ENODEV);
     }
-    if support.privileged {
-        info.caps |= VFIO_PASID_CAP_PRIV;
+    space.attach(group, device.clone())?;
+    Ok(0)
+}
+
+fn aux_detach(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let detach: AuxAttach = read(arg, 0)?;
+    let mut spaces = container.spaces(&contents);
+    let space = spaces.get(detach.pasid)?;
+    space.detach(contents.group(detach.group)?)?;
+    Ok(0)
+}
+
+fn aux_info(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let mut info: AuxInfo = read(arg, 0)?;
+    let room = (info.argsz as usize - size_of::<AuxInfo>()) / size_of::<AuxEntry>();
+    let mut entries = UserSlice::new(
+        arg.wrapping_byte_add(size_of::<AuxInfo>()),
+        room * size_of::<AuxEntry>(),
+    )
+    .writer();
+    let mut report = Report::new(room)?;
+    info.count = 0;
+    loop {
+        {
+            let mut spaces = container.spaces(&contents);
+            let space = spaces.get(info.pasid)?;
+            info.iova_start = space.window().interval().start();
+            info.iova_size = space.window().interval().size();
+            info.pgsize_bitmap = space.page_sizes();
+            info.cursor = report.gather(space, info.cursor);
+        }
+        for entry in report.batch() {
+            entries.write(entry)?;
+            info.count += 1;
+        }
+        if info.cursor == 0 || !report.has_room() {
+            break;
+        }
+    }
+    write(arg, &info)?;
+    Ok(0)
+}
+
+fn hot_reset_info(container: &Container, arg: UserPtr) -> Result<isize> {
+    let mut info: HotResetInfo = read(arg, 0)?;
+    let address = Address {
+        segment: info.segment,
+        bus: info.bus,
+        devfn: info.devfn,
+    };
+    let device = enter(container)?.open_device_at(address)?.clone();
+    let affected = {
+        // Comes before our locks, so what was looked up before it is looked up anew.
+        let set = device.lock_set();
+        let contents = enter(container)?;
+        if !contents.has_open(&device) {
+            return Err(ENOENT);
+        }
+        Affected::find(&device, &contents, &set)?
+    };
+
+    // No lock is held while user memory is touched.
+    let room = (info.argsz as usize - size_of::<HotResetInfo>()) / size_of::<HotResetDevice>();
+    let count = affected.devices().len();
+    info.count = count as u32;
+    if room < count {
+        write(arg, &info)?;
+        return Err(ENOSPC);
+    }
+    info.flags = affected.flags();
+    let mut devices = UserSlice::new(
+        arg.wrapping_byte_add(size_of::<HotResetInfo>()),
+        size_of_val(affected.devices()),
+    )
+    .writer();
+    for device in affected.devices() {
+        devices.write(device)?;
     }
     write(arg, &info)?;
     Ok(0)

@@ -5,13 +5,18 @@
 //! The module and what it owns; each concept has a file of its own. How they fit together:
 //! `Documentation/internals.rst`.
 
+mod aux;
+mod aux_info;
 mod container;
+mod default_pasid;
 mod exports;
+mod hot_reset;
 mod kernel;
 mod mm;
 mod pasid;
 mod space;
 mod uapi;
+mod window;
 
 use ::kernel::{
     prelude::*,

@@ -36,6 +36,8 @@
 #define VFIO_PASID_EXTENSION		0x5041
 
 #define VFIO_PASID_FEATURE_PASID	(1 << 0) /* PASID_REQUEST, PASID_INFO */
+#define VFIO_PASID_FEATURE_AUX		(1 << 1) /* AUX_CREATE ... AUX_INFO */
+#define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 
 /**
  * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
@@ -51,7 +53,8 @@
  * is unique in the system.
  *
  * FREE gives back every number of the range that the process holds; holes and
- * numbers of other processes are skipped. Any range is good. Returns 0.
+ * numbers of other processes are skipped. Any range is good. Returns 0. It
+ * frees nothing if a number of the range is in use.
  *
  * Errors:
  *
@@ -59,6 +62,8 @@
  *   ENOSPC  ALLOC: the process holds as many as the parameter pasid_quota
  *           allows, or no number of the range is free
  *   ENOMEM  ALLOC: no memory
+ *   EBUSY   FREE: a number of the range has an aux space, or is attached by a
+ *           kernel driver for this process
  */
 struct vfio_iommu_type1_pasid_request {
 	__u32	argsz;
@@ -107,5 +112,221 @@ struct vfio_iommu_pasid_info {
 };
 
 #define VFIO_IOMMU_PASID_INFO		_IO(VFIO_TYPE, 0x40)
+
+/*
+ * Aux spaces: IO address spaces of a container besides its own, each named by
+ * its PASID. A device of the container that tags its requests with the PASID
+ * addresses the aux space instead of the container's own space.
+ *
+ * Only the container that created a space can name it: for all others it is
+ * ENOENT. A space goes with its container.
+ */
+
+/**
+ * VFIO_IOMMU_AUX_CREATE - _IO(VFIO_TYPE, 0x43)
+ * @argsz: size of the structure
+ * @flags: VFIO_AUX_FIXED_PASID: use @pasid, which the process holds and which
+ *         has no space yet. Otherwise a number is taken that all PASID-capable
+ *         groups of the container can use, and destroying frees it.
+ * @pasid: in with VFIO_AUX_FIXED_PASID; out: the name of the space
+ * @reserved: 0
+ * @iova_start: in: start of the IOVA window wished for, in bytes; out: granted
+ * @iova_size: in: its size in bytes, or 0 (and @iova_start 0) for all there is;
+ *             out: granted, the largest page-aligned part of the wish that the
+ *             IOMMU can serve
+ * @pgsize_bitmap: out: the page sizes that the space can map
+ *
+ * The space is empty and attached to nothing.
+ *
+ * Errors:
+ *
+ *   EINVAL      the wish wraps around, or has a start and no size
+ *   EOPNOTSUPP  no group of the container can use PASIDs
+ *   ENOENT      FIXED: the process does not hold the number
+ *   EBUSY       FIXED: the number is in use
+ *   ERANGE      nothing of the wish can be served; FIXED: the number is wider
+ *               than a group of the container can use
+ *   ENOSPC      the quota or the range of numbers is used up
+ *   ENOMEM      no memory
+ */
+struct vfio_iommu_aux_create {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_AUX_FIXED_PASID		(1 << 0)
+	__u32	pasid;
+	__u32	reserved;
+	__u64	iova_start;
+	__u64	iova_size;
+	__u64	pgsize_bitmap;
+};
+
+#define VFIO_IOMMU_AUX_CREATE		_IO(VFIO_TYPE, 0x43)
+
+/**
+ * VFIO_IOMMU_AUX_DESTROY - _IO(VFIO_TYPE, 0x44)
+ * @argsz: size of the structure
+ * @flags: 0
+ * @pasid: the space
+ * @reserved: 0
+ *
+ * Detaches the space from every group and then lets go of the number.
+ *
+ * Errors:
+ *
+ *   ENOENT  no such space
+ */
+struct vfio_iommu_aux_destroy {
+	__u32	argsz;
+	__u32	flags;
+	__u32	pasid;
+	__u32	reserved;
+};
+
+#define VFIO_IOMMU_AUX_DESTROY		_IO(VFIO_TYPE, 0x44)
+
+/**
+ * VFIO_IOMMU_AUX_ATTACH - _IO(VFIO_TYPE, 0x45)
+ * VFIO_IOMMU_AUX_DETACH - _IO(VFIO_TYPE, 0x46)
+ * @argsz: size of the structure
+ * @flags: 0
+ * @pasid: the space
+ * @group: number of a group of this container
+ *
+ * Attached, the PASID-capable device of the group addresses the space with
+ * requests that carry the PASID. The device must be open through this
+ * container; when it is closed for the last time, the space is detached, and
+ * can be attached again after the device is opened again. The space itself is
+ * left as it is. A reset of the device does not detach.
+ *
+ * Errors:
+ *
+ *   ENOENT      no such space; the group is not one of this container;
+ *               DETACH: the space is not attached to the group
+ *
+ * and of ATTACH:
+ *
+ *   EOPNOTSUPP  the group has no PASID-capable device, or several
+ *   ENODEV      the device is not open through this container
+ *   ERANGE      the PASID is wider than the device can use
+ *   EEXIST      the space is attached to the group already
+ *   EBUSY       the PASID is taken on that group by someone else; the device
+ *               is being reset
+ *   EINVAL      the device cannot serve the space: it sits behind an IOMMU of
+ *               another kind, differs in enforced cache coherency from the
+ *               device that the space was created for, or has a reserved
+ *               region in the window where the space has no hole
+ *   ENOMEM      no memory
+ */
+struct vfio_iommu_aux_attach {
+	__u32	argsz;
+	__u32	flags;
+	__u32	pasid;
+	__u32	group;
+};
+
+#define VFIO_IOMMU_AUX_ATTACH		_IO(VFIO_TYPE, 0x45)
+#define VFIO_IOMMU_AUX_DETACH		_IO(VFIO_TYPE, 0x46)
+
+/**
+ * struct vfio_iommu_aux_entry - something about an aux space
+ * @type: VFIO_AUX_ENTRY_*, which says what the other fields are
+ * @data: GROUP: the number of a group that the space is attached to
+ * @iova: HOLE: where in the window nothing can be mapped
+ * @size: HOLE: bytes
+ * @vaddr: 0
+ */
+struct vfio_iommu_aux_entry {
+	__u32	type;
+#define VFIO_AUX_ENTRY_HOLE		1
+#define VFIO_AUX_ENTRY_GROUP		2
+	__u32	data;
+	__u64	iova;
+	__u64	size;
+	__u64	vaddr;
+};
+
+/**
+ * VFIO_IOMMU_AUX_INFO - _IO(VFIO_TYPE, 0x49)
+ * @argsz: size of the structure with the room for @entries
+ * @flags: 0
+ * @pasid: the space
+ * @count: out: entries filled in
+ * @iova_start: out: start of the IOVA window in bytes
+ * @iova_size: out: its size in bytes
+ * @pgsize_bitmap: out: the page sizes that the space can map
+ * @cursor: in: 0 to begin, or what the last call left here; out: where to go
+ *          on, 0 when nothing is left
+ * @entries: out: as many as there is room for, in the order of their types and
+ *           then of their @iova or @data
+ *
+ * What comes or goes between two calls may be missed; everything else is
+ * reported once.
+ *
+ * Errors:
+ *
+ *   ENOENT  no such space
+ *   ENOMEM  no memory
+ */
+struct vfio_iommu_aux_info {
+	__u32	argsz;
+	__u32	flags;
+	__u32	pasid;
+	__u32	count;
+	__u64	iova_start;
+	__u64	iova_size;
+	__u64	pgsize_bitmap;
+	__u64	cursor;
+	struct vfio_iommu_aux_entry entries[];
+};
+
+#define VFIO_IOMMU_AUX_INFO		_IO(VFIO_TYPE, 0x49)
+
+/**
+ * VFIO_IOMMU_HOT_RESET_INFO - _IO(VFIO_TYPE, 0x4b)
+ * @argsz: size of the structure with the room for @devices
+ * @flags: in: 0; out: VFIO_PCI_HOT_RESET_FLAG_DEV_ID, and
+ *         VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED if no device below is
+ *         VFIO_PCI_DEVID_NOT_OWNED
+ * @segment: PCI segment of a device that is open through this container
+ * @bus: its bus
+ * @devfn: its device and function
+ * @count: out: how many devices VFIO_DEVICE_PCI_HOT_RESET of that device hits,
+ *         itself included
+ * @devices: out: those devices. Of each, @devid is
+ *           > 0                       represented in the dev_set, and open
+ *                                     through this container; a number that no
+ *                                     other device has, and that it keeps while
+ *                                     bound to its driver
+ *           VFIO_PCI_DEVID_OWNED      not open here, but represented in the
+ *                                     dev_set, and its IOMMU group is in this
+ *                                     container
+ *           VFIO_PCI_DEVID_NOT_OWNED  anything else. A device that is not
+ *                                     bound to a vfio driver is not in the
+ *                                     dev_set
+ *
+ * This is what VFIO_DEVICE_GET_PCI_HOT_RESET_INFO tells users of iommufd. The
+ * two requirements of VFIO_DEVICE_PCI_HOT_RESET are that all affected devices
+ * are represented in the dev_set and that the user owns all of them; OWNED says
+ * that both are met with the group descriptors of this container.
+ *
+ * Errors:
+ *
+ *   ENOENT  no such device is open through this container
+ *   ENODEV  also: neither its slot nor its bus can be reset
+ *   ENOSPC  more devices than there is room for; only @count is filled in
+ *   EAGAIN  a device was added meanwhile: try again
+ *   ENOMEM  no memory
+ */
+struct vfio_iommu_hot_reset_info {
+	__u32	argsz;
+	__u32	flags;
+	__u16	segment;
+	__u8	bus;
+	__u8	devfn;
+	__u32	count;
+	struct vfio_pci_dependent_device devices[];
+};
+
+#define VFIO_IOMMU_HOT_RESET_INFO	_IO(VFIO_TYPE, 0x4b)
 
 #endif /* _UAPI_LINUX_VFIO_PASID_H */

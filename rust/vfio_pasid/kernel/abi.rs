@@ -15,6 +15,8 @@ const VFIO_BASE: u32 = 100;
 pub(crate) const VFIO_CHECK_EXTENSION: u32 = _IO(VFIO_TYPE, VFIO_BASE + 1);
 pub(crate) const VFIO_PASID_EXTENSION: usize = 0x5041;
 pub(crate) const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
+pub(crate) const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
+pub(crate) const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
 pub(crate) const VFIO_IOMMU_PASID_REQUEST: u32 = _IO(VFIO_TYPE, VFIO_BASE + 18);
 pub(crate) const VFIO_IOMMU_FLAG_ALLOC_PASID: u32 = 1 << 0;
@@ -45,15 +47,104 @@ pub(crate) struct PasidInfo {
     pub(crate) reserved: u32,
 }
 
+pub(crate) const VFIO_IOMMU_AUX_CREATE: u32 = _IO(VFIO_TYPE, 0x43);
+pub(crate) const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;
+
+#[repr(C)]
+pub(crate) struct AuxCreate {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) reserved: u32,
+    pub(crate) iova_start: u64,
+    pub(crate) iova_size: u64,
+    pub(crate) pgsize_bitmap: u64,
+}
+
+pub(crate) const VFIO_IOMMU_AUX_DESTROY: u32 = _IO(VFIO_TYPE, 0x44);
+
+#[repr(C)]
+pub(crate) struct AuxDestroy {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) reserved: u32,
+}
+
+pub(crate) const VFIO_IOMMU_AUX_ATTACH: u32 = _IO(VFIO_TYPE, 0x45);
+pub(crate) const VFIO_IOMMU_AUX_DETACH: u32 = _IO(VFIO_TYPE, 0x46);
+
+#[repr(C)]
+pub(crate) struct AuxAttach {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) group: u32,
+}
+
+pub(crate) const VFIO_IOMMU_AUX_INFO: u32 = _IO(VFIO_TYPE, 0x49);
+pub(crate) const VFIO_AUX_ENTRY_HOLE: u32 = 1;
+pub(crate) const VFIO_AUX_ENTRY_GROUP: u32 = 2;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct AuxEntry {
+    pub(crate) entry_type: u32,
+    pub(crate) data: u32,
+    pub(crate) iova: u64,
+    pub(crate) size: u64,
+    pub(crate) vaddr: u64,
+}
+
+#[repr(C)]
+pub(crate) struct AuxInfo {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) count: u32,
+    pub(crate) iova_start: u64,
+    pub(crate) iova_size: u64,
+    pub(crate) pgsize_bitmap: u64,
+    pub(crate) cursor: u64,
+}
+
+pub(crate) const VFIO_IOMMU_HOT_RESET_INFO: u32 = _IO(VFIO_TYPE, 0x4b);
+/// These four are of `linux/vfio.h`.
+pub(crate) const VFIO_PCI_HOT_RESET_FLAG_DEV_ID: u32 = 1 << 0;
+pub(crate) const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED: u32 = 1 << 1;
+pub(crate) const VFIO_PCI_DEVID_OWNED: u32 = 0;
+pub(crate) const VFIO_PCI_DEVID_NOT_OWNED: u32 = u32::MAX;
+
+#[repr(C)]
+pub(crate) struct HotResetInfo {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) segment: u16,
+    pub(crate) bus: u8,
+    pub(crate) devfn: u8,
+    pub(crate) count: u32,
+}
+
+/// `struct vfio_pci_dependent_device` of `linux/vfio.h`.
+#[repr(C)]
+pub(crate) struct HotResetDevice {
+    pub(crate) devid: u32,
+    pub(crate) segment: u16,
+    pub(crate) bus: u8,
+    pub(crate) devfn: u8,
+}
+
 /// A structure that starts with `argsz` and `flags`.
 pub(crate) trait Argument: FromBytes + AsBytes {
     /// The size of the structure that the caller knows.
     fn argsz(&self) -> u32;
     /// Flags, of which each ioctl knows some.
     fn flags(&self) -> u32;
+    /// A field that must be 0; 0 where there is none.
+    fn reserved(&self) -> u32;
 }
 
-macro_rules! argument {
+macro_rules! plain_bytes {
     ($name:ty, $size:literal) => {
         const _: () = assert!(core::mem::size_of::<$name>() == $size);
 
@@ -62,6 +153,12 @@ macro_rules! argument {
         // SAFETY: All fields are integers, and the size asserted above is the sum of theirs, so
         // there is no padding.
         unsafe impl AsBytes for $name {}
+    };
+}
+
+macro_rules! argument {
+    ($name:ty, $size:literal $(, $reserved:ident)?) => {
+        plain_bytes!($name, $size);
 
         impl Argument for $name {
             fn argsz(&self) -> u32 {
@@ -70,9 +167,19 @@ macro_rules! argument {
             fn flags(&self) -> u32 {
                 self.flags
             }
+            fn reserved(&self) -> u32 {
+                0 $(| self.$reserved)?
+            }
         }
     };
 }
 
 argument!(PasidRequest, 16);
-argument!(PasidInfo, 32);
+argument!(PasidInfo, 32, reserved);
+argument!(AuxCreate, 40, reserved);
+argument!(AuxDestroy, 16, reserved);
+argument!(AuxAttach, 16);
+argument!(AuxInfo, 48);
+plain_bytes!(AuxEntry, 32);
+argument!(HotResetInfo, 16);
+plain_bytes!(HotResetDevice, 8);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! IOMMU groups, and what their devices can do with PASIDs.
+//! IOMMU groups.
 
 use core::ptr::NonNull;
 
@@ -9,11 +9,7 @@ use kernel::{
     ffi::{c_int, c_void}, //
 };
 
-// The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
-#[allow(improper_ctypes)]
-extern "C" {
-    fn vfio_pasid_helper_to_pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev;
-}
+use super::device::{GroupDevice, PasidSupport};
 
 /// A reference to an IOMMU group.
 ///
@@ -46,25 +42,67 @@ impl Group {
         unsafe { bindings::iommu_group_id(self.0.as_ptr()) as u32 }
     }
 
-    /// What the group's devices can do with PASIDs: of the PASID-capable one, if there is just
-    /// one, since an aux space attaches to exactly one.
-    pub(crate) fn pasid_support(&self) -> PasidSupport {
-        let mut found = Found {
-            devices: 0,
-            support: PasidSupport::NONE,
-        };
-        // SAFETY: We hold a reference; the callback gets `found`, which outlives the call.
+    /// Whether `device` is in this group.
+    pub(crate) fn has(&self, device: GroupDevice<'_>) -> bool {
+        device.is_in(self.0.as_ptr())
+    }
+
+    /// Calls `look` for each device of the group while none can leave. Takes the group's mutex.
+    fn for_each_device<F: FnMut(GroupDevice<'_>)>(&self, mut look: F) {
+        /// # Safety
+        ///
+        /// `dev` is valid, in a group whose mutex is held, and `look` points to an `F`.
+        unsafe extern "C" fn call<F: FnMut(GroupDevice<'_>)>(
+            dev: *mut bindings::device,
+            look: *mut c_void,
+        ) -> c_int {
+            // SAFETY: By the caller's promise; devices leave the group under its mutex.
+            let (look, device) = unsafe {
+                let dev = NonNull::new_unchecked(dev);
+                (&mut *look.cast::<F>(), GroupDevice::new(dev))
+            };
+            look(device);
+            0
+        }
+        // SAFETY: We hold a reference, and `look` outlives the call.
         unsafe {
             bindings::iommu_group_for_each_dev(
                 self.0.as_ptr(),
-                (&raw mut found).cast(),
-                Some(look_at_device),
+                (&raw mut look).cast(),
+                Some(call::<F>),
             )
         };
-        match found.devices {
-            1 => found.support,
-            _ => PasidSupport::NONE,
+    }
+
+    /// Calls `look` for the PASID-capable device of the group, if there is exactly one: the core
+    /// attaches a PASID to all devices of a group, and an aux space is of one. The group's mutex
+    /// is held: `look` must not take it.
+    pub(crate) fn with_pasid_device<T>(
+        &self,
+        look: impl FnOnce(GroupDevice<'_>, PasidSupport) -> T,
+    ) -> Option<T> {
+        let mut capable = 0;
+        self.for_each_device(|device| capable += u32::from(device.pasid_support().is_some()));
+        if capable != 1 {
+            return None;
         }
+        let mut look = Some(look);
+        let mut result = None;
+        self.for_each_device(|device| {
+            if let Some(support) = device.pasid_support() {
+                result = look.take().map(|look| look(device, support));
+            }
+        });
+        result
+    }
+
+    /// What the one PASID-capable device of the group can do.
+    pub(crate) fn pasid_support(&self) -> Option<PasidSupport> {
+        self.with_pasid_device(|_, support| support)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::iommu_group {
+        self.0.as_ptr()
     }
 }
 
@@ -73,62 +111,4 @@ impl Drop for Group {
         // SAFETY: By the type invariant.
         unsafe { bindings::iommu_group_put(self.0.as_ptr()) };
     }
-}
-
-/// PASID support of a device.
-#[derive(Clone, Copy)]
-pub(crate) struct PasidSupport {
-    /// Bits that a PASID may have; 0 without support.
-    pub(crate) width: u32,
-    /// Execute permission (PCIe 6.0, 7.8.9.2).
-    pub(crate) exec: bool,
-    /// Privileged mode.
-    pub(crate) privileged: bool,
-}
-
-impl PasidSupport {
-    /// No PASIDs.
-    pub(crate) const NONE: Self = Self {
-        width: 0,
-        exec: false,
-        privileged: false,
-    };
-}
-
-struct Found {
-    devices: u32,
-    support: PasidSupport,
-}
-
-/// # Safety
-///
-/// `dev` is valid, in a group whose mutex is held, and `found` is a [`Found`].
-unsafe extern "C" fn look_at_device(dev: *mut bindings::device, found: *mut c_void) -> c_int {
-    // SAFETY: Any valid device will do.
-    let pdev = unsafe { vfio_pasid_helper_to_pci_dev(dev) };
-    if pdev.is_null() {
-        return 0;
-    }
-    // SAFETY: A device of a group has its `dev_iommu` for as long as it is in the group. The
-    // IOMMU driver sets both fields when it takes the device, before the device is in the group.
-    let (max_pasids, enabled, features) = unsafe {
-        (
-            (*(*dev).iommu).max_pasids,
-            (*pdev).pasid_enabled() != 0,
-            u32::from((*pdev).pasid_features),
-        )
-    };
-    // The IOMMU core accepts attachments to devices that fail either test, and programs nothing
-    // (`iommu_attach_device_pasid()`) or what the device cannot use (`pci_enable_pasid()`).
-    if max_pasids > 1 && enabled {
-        // SAFETY: By the caller's promise.
-        let found = unsafe { &mut *found.cast::<Found>() };
-        found.devices += 1;
-        found.support = PasidSupport {
-            width: max_pasids.ilog2(),
-            exec: features & bindings::PCI_PASID_CAP_EXEC != 0,
-            privileged: features & bindings::PCI_PASID_CAP_PRIV != 0,
-        };
-    }
-    0
 }

@@ -5,10 +5,16 @@
 //! With `exports.rs` the only place with `unsafe`.
 
 pub(crate) mod abi;
+pub(crate) mod device;
 pub(crate) mod global;
 pub(crate) mod group;
+pub(crate) mod iommu;
 pub(crate) mod mm;
 pub(crate) mod params;
+pub(crate) mod pci;
+pub(crate) mod resv;
 pub(crate) mod rwsem;
 pub(crate) mod sched;
 pub(crate) mod stock;
+pub(crate) mod vfio;
+pub(crate) mod warn;

@@ -4,6 +4,7 @@
 
 use core::{
     cell::UnsafeCell,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     pin::Pin, //
 };
@@ -49,7 +50,9 @@ impl<T> RwSem<T> {
         // SAFETY: Initialised by `new()`.
         unsafe { bindings::down_read(self.sem.get()) };
         ReadGuard {
-            sem: self,
+            sem: &self.sem,
+            // SAFETY: There is no writer until the guard is dropped, which lends it no longer.
+            value: unsafe { &*self.value.get() },
             _not_send: NotThreadSafe,
         }
     }
@@ -69,25 +72,38 @@ impl<T> RwSem<T> {
 ///
 /// # Invariants
 ///
-/// The semaphore is held for reading by this task.
+/// The semaphore is held for reading by this task, and guards the value.
 pub(crate) struct ReadGuard<'a, T> {
-    sem: &'a RwSem<T>,
+    sem: &'a Opaque<bindings::rw_semaphore>,
+    value: &'a T,
     _not_send: NotThreadSafe,
+}
+
+impl<'a, T> ReadGuard<'a, Option<T>> {
+    /// The guard of what is there; without anything there, unlocks.
+    pub(crate) fn some(self) -> Option<ReadGuard<'a, T>> {
+        let value = self.value.as_ref()?;
+        let guard = ManuallyDrop::new(self);
+        Some(ReadGuard {
+            sem: guard.sem,
+            value,
+            _not_send: NotThreadSafe,
+        })
+    }
 }
 
 impl<T> Deref for ReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariant there is no writer.
-        unsafe { &*self.sem.value.get() }
+        self.value
     }
 }
 
 impl<T> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant it is held for reading.
-        unsafe { bindings::up_read(self.sem.sem.get()) };
+        unsafe { bindings::up_read(self.sem.get()) };
     }
 }
 

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Devices as the IOMMU core sees them.
+
+use core::{marker::PhantomData, ptr::NonNull};
+
+use kernel::bindings;
+
+// The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_to_pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev;
+}
+
+/// A device that stays in its IOMMU group for `'a`.
+///
+/// # Invariants
+///
+/// The device is valid and has an IOMMU group for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupDevice<'a>(NonNull<bindings::device>, PhantomData<&'a ()>);
+
+impl GroupDevice<'_> {
+    /// # Safety
+    ///
+    /// The device stays valid and in its group for as long as the caller chooses `'a`: its group's
+    /// mutex is held, or its driver cannot be unbound.
+    pub(crate) unsafe fn new(dev: NonNull<bindings::device>) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self(dev, PhantomData)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut bindings::device {
+        self.0.as_ptr()
+    }
+
+    /// Whether the device is in the group at `group`.
+    pub(super) fn is_in(self, group: *mut bindings::iommu_group) -> bool {
+        // SAFETY: By the type invariant; the field does not change while the device is in a group.
+        unsafe { (*self.as_ptr()).iommu_group == group }
+    }
+
+    /// What the device can do with PASIDs; `None` if nothing.
+    ///
+    /// The IOMMU core accepts attachments to devices that fail either test below, and programs
+    /// nothing (`iommu_attach_device_pasid()`), or what the device cannot use
+    /// (`pci_enable_pasid()`).
+    pub(crate) fn pasid_support(self) -> Option<PasidSupport> {
+        // SAFETY: Any valid device will do.
+        let pdev = unsafe { vfio_pasid_helper_to_pci_dev(self.as_ptr()) };
+        if pdev.is_null() {
+            return None;
+        }
+        // SAFETY: A device in a group has a `dev_iommu`, unless the group is one without an IOMMU.
+        // Its IOMMU driver sets all fields before it lets the device into the group.
+        let (max_pasids, enabled, features) = unsafe {
+            let iommu = (*self.as_ptr()).iommu;
+            if iommu.is_null() {
+                return None;
+            }
+            (
+                (*iommu).max_pasids,
+                (*pdev).pasid_enabled() != 0,
+                u32::from((*pdev).pasid_features),
+            )
+        };
+        (max_pasids > 1 && enabled).then(|| PasidSupport {
+            width: max_pasids.ilog2(),
+            exec: features & bindings::PCI_PASID_CAP_EXEC != 0,
+            privileged: features & bindings::PCI_PASID_CAP_PRIV != 0,
+        })
+    }
+
+    /// Whether the IOMMU can make all of the device's accesses coherent.
+    pub(crate) fn is_coherent(self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::device_iommu_capable(
+                self.as_ptr(),
+                bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+            )
+        }
+    }
+}
+
+/// PASID support of a device.
+#[derive(Clone, Copy)]
+pub(crate) struct PasidSupport {
+    /// Bits that a PASID may have, at least 1.
+    pub(crate) width: u32,
+    /// Execute permission (PCIe 6.0, 7.8.9.2).
+    pub(crate) exec: bool,
+    /// Privileged mode.
+    pub(crate) privileged: bool,
+}

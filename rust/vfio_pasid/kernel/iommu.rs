@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! IOMMU domains, and their attachments to devices under a PASID.
+
+use core::ptr::{null_mut, NonNull};
+
+use kernel::{
+    bindings,
+    error::{from_err_ptr, to_result},
+    prelude::*,
+    sync::Arc, //
+};
+
+use super::{device::GroupDevice, vfio::PinnedDevice};
+use crate::window::Interval;
+
+/// A paging domain that can be attached under a PASID.
+///
+/// # Invariants
+///
+/// The domain is valid, and ours to free.
+pub(crate) struct Domain {
+    domain: NonNull<bindings::iommu_domain>,
+    coherent: bool,
+}
+
+// SAFETY: Domains may be freed on any thread.
+unsafe impl Send for Domain {}
+// SAFETY: What we read of it does not change; the IOMMU core locks the rest.
+unsafe impl Sync for Domain {}
+
+impl Domain {
+    /// A domain for `device` and its like. Where the IOMMU can, it enforces cache coherency from
+    /// the start, as VFIO promises KVM for every domain of such a device
+    /// (`vfio_file_enforced_coherent()`); drivers refuse that once something is mapped.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the IOMMU driver has no such domains; `EINVAL` if it should enforce
+    /// coherency and does not; `ENOMEM`.
+    pub(crate) fn new(device: GroupDevice<'_>) -> Result<Self> {
+        // SAFETY: The device is valid and in its group.
+        let domain = from_err_ptr(unsafe {
+            bindings::iommu_paging_domain_alloc_flags(
+                device.as_ptr(),
+                bindings::iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_PASID,
+            )
+        })?;
+        // INVARIANT: Just allocated, and not an error.
+        let domain = Self {
+            domain: NonNull::new(domain).ok_or(ENOMEM)?,
+            coherent: device.is_coherent(),
+        };
+        if domain.coherent && !domain.enforce_cache_coherency() {
+            return Err(EINVAL);
+        }
+        Ok(domain)
+    }
+
+    fn enforce_cache_coherency(&self) -> bool {
+        // SAFETY: A paging domain has operations; they do not change.
+        let enforce = unsafe { (*(*self.as_ptr()).ops).enforce_cache_coherency };
+        // SAFETY: The domain is valid.
+        enforce.is_some_and(|enforce| unsafe { enforce(self.as_ptr()) })
+    }
+
+    /// The page sizes that can be mapped, a bit for each.
+    pub(crate) fn page_sizes(&self) -> u64 {
+        // SAFETY: By the type invariant; the field does not change.
+        unsafe { (*self.as_ptr()).pgsize_bitmap as u64 }
+    }
+
+    /// The smallest page in bytes.
+    pub(crate) fn page(&self) -> u64 {
+        let sizes = self.page_sizes();
+        sizes & sizes.wrapping_neg()
+    }
+
+    /// The IO addresses that the domain can map.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` if there are none.
+    pub(crate) fn aperture(&self) -> Result<Interval> {
+        // SAFETY: By the type invariant; the field does not change.
+        let geometry = unsafe { (*self.as_ptr()).geometry };
+        Interval::new(geometry.aperture_start, geometry.aperture_end).ok_or(ERANGE)
+    }
+
+    fn as_ptr(&self) -> *mut bindings::iommu_domain {
+        self.domain.as_ptr()
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; every attachment holds a reference to it.
+        unsafe { bindings::iommu_domain_free(self.as_ptr()) };
+    }
+}
+
+/// A hardware entry: under its PASID, a device addresses a domain. Dropping it detaches and
+/// flushes before it returns.
+///
+/// # Invariants
+///
+/// `domain` is attached to `dev` under `pasid`; both are valid until this is dropped.
+pub(crate) struct HardwareEntry {
+    domain: NonNull<bindings::iommu_domain>,
+    dev: NonNull<bindings::device>,
+    pasid: u32,
+}
+
+// SAFETY: Detaching may happen on any thread.
+unsafe impl Send for HardwareEntry {}
+// SAFETY: There is nothing to do with a shared one.
+unsafe impl Sync for HardwareEntry {}
+
+impl HardwareEntry {
+    /// Attaches `domain` to `dev` under `pasid`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the PASID is taken on the device's group or the device is being reset; `EINVAL`
+    /// if the device cannot use the domain; `EOPNOTSUPP`; `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// `domain` is valid until this is dropped, and `dev` until then stays in its group.
+    pub(crate) unsafe fn new(
+        domain: NonNull<bindings::iommu_domain>,
+        dev: NonNull<bindings::device>,
+        pasid: u32,
+    ) -> Result<Self> {
+        // SAFETY: By the caller's promise.
+        to_result(unsafe {
+            bindings::iommu_attach_device_pasid(domain.as_ptr(), dev.as_ptr(), pasid, null_mut())
+        })?;
+        // INVARIANT: Just attached.
+        Ok(Self { domain, dev, pasid })
+    }
+}
+
+impl Drop for HardwareEntry {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::iommu_detach_device_pasid(self.domain.as_ptr(), self.dev.as_ptr(), self.pasid)
+        };
+    }
+}
+
+/// A domain of ours, attached to a device of VFIO's.
+pub(crate) struct Attachment {
+    /// Dropped first: what it points to is kept by the other two.
+    _entry: HardwareEntry,
+    _domain: Arc<Domain>,
+    device: PinnedDevice,
+}
+
+impl Attachment {
+    /// Attaches `domain` to `device` under `pasid`, which fits the device.
+    ///
+    /// # Errors
+    ///
+    /// As [`HardwareEntry::new`], and `EINVAL` if the device differs from the one that the domain
+    /// was made for in whether coherency is enforced: then VFIO's promise to KVM would be broken.
+    pub(crate) fn new(domain: Arc<Domain>, device: PinnedDevice, pasid: u32) -> Result<Self> {
+        if device.device().is_coherent() != domain.coherent {
+            return Err(EINVAL);
+        }
+        let dev = NonNull::new(device.device().as_ptr()).ok_or(ENODEV)?;
+        // SAFETY: The domain and the pinned device are kept beside the entry, and outlive it.
+        let entry = unsafe { HardwareEntry::new(domain.domain, dev, pasid) }?;
+        Ok(Self {
+            _entry: entry,
+            _domain: domain,
+            device,
+        })
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &PinnedDevice {
+        &self.device
+    }
+}
+
+/// A number of the host's own allocator, given back when dropped.
+///
+/// # Invariants
+///
+/// The number is from `iommu_alloc_global_pasid()`.
+pub(crate) struct GlobalPasid(u32);
+
+impl GlobalPasid {
+    /// Takes the lowest free number that `device` can use.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the device cannot use PASIDs; `ENOSPC` for all else, which the host's
+    /// allocator does not tell apart.
+    pub(crate) fn new(device: GroupDevice<'_>) -> Result<Self> {
+        device.pasid_support().ok_or(EOPNOTSUPP)?;
+        // SAFETY: The device is in a group and has PASIDs, so it has a `dev_iommu`.
+        let number = unsafe { bindings::iommu_alloc_global_pasid(device.as_ptr()) };
+        if number == bindings::IOMMU_PASID_INVALID as u32 {
+            return Err(ENOSPC);
+        }
+        Ok(Self(number))
+    }
+
+    /// The number.
+    pub(crate) fn number(&self) -> u32 {
+        self.0
+    }
+}
+
+impl Drop for GlobalPasid {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; no hardware entry carries the number any more.
+        unsafe { bindings::iommu_free_global_pasid(self.0) };
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! VFIO devices.
+
+use core::ptr::NonNull;
+
+use kernel::{bindings, ffi::c_uint};
+
+use super::{device::GroupDevice, pci::PciDevice};
+
+/// `struct vfio_device`, which only C looks into.
+#[repr(C)]
+pub(crate) struct RawDevice {
+    _opaque: [u8; 0],
+}
+
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_vfio_dev(device: *mut RawDevice) -> *mut bindings::device;
+    fn vfio_pasid_helper_vfio_pin(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_unpin(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_unlock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_find(
+        device: *mut RawDevice,
+        dev: *mut bindings::device,
+    ) -> *mut RawDevice;
+    fn vfio_pasid_helper_vfio_index(device: *mut RawDevice) -> c_uint;
+}
+
+/// A device that VFIO keeps registered: its driver stays bound until this is dropped.
+///
+/// # Invariants
+///
+/// Holds a count on `vfio_device.refcount`, for which `vfio_unregister_group_dev()` waits.
+#[derive(PartialEq)]
+pub(crate) struct PinnedDevice(NonNull<RawDevice>);
+
+// SAFETY: The count may be given back on any thread.
+unsafe impl Send for PinnedDevice {}
+// SAFETY: What we read through it does not change.
+unsafe impl Sync for PinnedDevice {}
+
+impl PinnedDevice {
+    /// # Safety
+    ///
+    /// `device` is registered during the call.
+    pub(crate) unsafe fn new(device: NonNull<RawDevice>) -> Self {
+        // SAFETY: By the caller's promise the count is not 0.
+        // INVARIANT: That count.
+        unsafe { vfio_pasid_helper_vfio_pin(device.as_ptr()) };
+        Self(device)
+    }
+
+    /// The device as the IOMMU core sees it.
+    pub(crate) fn device(&self) -> GroupDevice<'_> {
+        // SAFETY: The device is registered, and stays so for as long as `self` is borrowed; its
+        // driver is bound, so it stays in its group.
+        unsafe {
+            let dev = vfio_pasid_helper_vfio_dev(self.0.as_ptr());
+            GroupDevice::new(NonNull::new_unchecked(dev))
+        }
+    }
+
+    /// A number above 0 that no other registered device has, and that it keeps while registered.
+    pub(crate) fn id(&self) -> u32 {
+        // SAFETY: The device is registered. Its index is from an IDA, so there is one above it.
+        unsafe { vfio_pasid_helper_vfio_index(self.0.as_ptr()) + 1 }
+    }
+
+    /// Holds `dev_set->lock`, under which VFIO opens and closes the device.
+    pub(crate) fn lock_set(&self) -> SetGuard<'_> {
+        // SAFETY: The device is registered, so it has a set.
+        unsafe { vfio_pasid_helper_vfio_set_lock(self.0.as_ptr()) };
+        SetGuard(self)
+    }
+}
+
+impl Clone for PinnedDevice {
+    fn clone(&self) -> Self {
+        // SAFETY: The device is registered for as long as `self` is.
+        unsafe { Self::new(self.0) }
+    }
+}
+
+impl Drop for PinnedDevice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { vfio_pasid_helper_vfio_unpin(self.0.as_ptr()) };
+    }
+}
+
+/// Proof that `dev_set->lock` of a device is held.
+///
+/// # Invariants
+///
+/// This task holds it.
+pub(crate) struct SetGuard<'a>(&'a PinnedDevice);
+
+impl SetGuard<'_> {
+    /// The member of the set that is `device`.
+    pub(crate) fn find(&self, device: PciDevice<'_>) -> Option<PinnedDevice> {
+        // SAFETY: The lock is held, which the list of members is walked under.
+        let member =
+            unsafe { vfio_pasid_helper_vfio_set_find(self.0 .0.as_ptr(), device.as_device()) };
+        // INVARIANT: The helper took the count.
+        NonNull::new(member).map(PinnedDevice)
+    }
+}
+
+impl Drop for SetGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { vfio_pasid_helper_vfio_set_unlock(self.0 .0.as_ptr()) };
+    }
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! IOVA windows: one interval, negotiated when a space is created, with holes in it.
+
+use kernel::prelude::*;
+
+/// An interval of IO addresses in bytes, both ends included, so that the last byte of the address
+/// space can be said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Interval {
+    start: u64,
+    last: u64,
+}
+
+impl Interval {
+    /// From `start` to `last`; `None` if there is nothing between them.
+    pub(crate) fn new(start: u64, last: u64) -> Option<Self> {
+        (start <= last).then_some(Self { start, last })
+    }
+
+    /// The first byte.
+    pub(crate) fn start(self) -> u64 {
+        self.start
+    }
+
+    /// How many bytes; the whole of 2^64 counts as one less.
+    pub(crate) fn size(self) -> u64 {
+        (self.last - self.start).saturating_add(1)
+    }
+
+    /// What both have, if anything.
+    pub(crate) fn intersection(self, other: Self) -> Option<Self> {
+        Self::new(self.start.max(other.start), self.last.min(other.last))
+    }
+
+    /// Whether all of `other` is in this one.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.start <= other.start && other.last <= self.last
+    }
+
+    /// The largest part that begins and ends on a boundary of `page` bytes, a power of two.
+    fn page_aligned(self, page: u64) -> Option<Self> {
+        let start = self.start.checked_next_multiple_of(page)?;
+        // A last byte is aligned if the byte behind it would be, which may not exist.
+        let last = match self.last.wrapping_add(1) & !(page - 1) {
+            0 if self.last == u64::MAX => u64::MAX,
+            end => end.checked_sub(1)?,
+        };
+        Self::new(start, last)
+    }
+}
+
+/// What a user wishes for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wish {
+    /// All there is.
+    Everything,
+    /// That much.
+    Part(Interval),
+}
+
+impl Wish {
+    /// Reads a wish from `start` and `size` in bytes; size 0 with start 0 is everything.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it wraps around, or has a start and no size.
+    pub(crate) fn new(start: u64, size: u64) -> Result<Self> {
+        match (start, size) {
+            (0, 0) => Ok(Self::Everything),
+            (_, 0) => Err(EINVAL),
+            _ => {
+                let last = start.checked_add(size - 1).ok_or(EINVAL)?;
+                Ok(Self::Part(Interval { start, last }))
+            }
+        }
+    }
+}
+
+/// A window that was granted.
+pub(crate) struct Window {
+    interval: Interval,
+    /// Sorted, apart from each other, and within the interval.
+    holes: KVec<Interval>,
+}
+
+impl Window {
+    /// Grants the largest part of `wish` that is aligned to `page` (bytes, a power of two) and
+    /// fits into `aperture`; what it has of `reserved` becomes holes.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` if nothing of the wish fits; `ENOMEM`.
+    pub(crate) fn negotiate(
+        wish: Wish,
+        aperture: Interval,
+        page: u64,
+        reserved: &[Interval],
+    ) -> Result<Self> {
+        let interval = match wish {
+            Wish::Everything => Some(aperture),
+            Wish::Part(part) => part.intersection(aperture),
+        }
+        .and_then(|part| part.page_aligned(page))
+        .ok_or(ERANGE)?;
+
+        // Sorted by insertion: there are a handful, and objtool stumbles over core's sort.
+        let mut found: KVec<Interval> = KVec::with_capacity(reserved.len(), GFP_KERNEL_ACCOUNT)?;
+        for hole in reserved.iter().filter_map(|r| r.intersection(interval)) {
+            let place = found.partition_point(|other| *other < hole);
+            found.insert_within_capacity(place, hole)?;
+        }
+
+        let mut holes: KVec<Interval> = KVec::with_capacity(found.len(), GFP_KERNEL_ACCOUNT)?;
+        for next in found {
+            match holes.last_mut() {
+                Some(hole) if next.start <= hole.last.saturating_add(1) => {
+                    hole.last = hole.last.max(next.last);
+                }
+                _ => holes.push(next, GFP_KERNEL_ACCOUNT)?,
+            }
+        }
+        Ok(Self { interval, holes })
+    }
+
+    /// The interval that was granted.
+    pub(crate) fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// Where nothing can be mapped.
+    pub(crate) fn holes(&self) -> &[Interval] {
+        &self.holes
+    }
+
+    /// Whether a device with the reserved regions `reserved` can serve the window as it is.
+    pub(crate) fn allows(&self, reserved: &[Interval]) -> bool {
+        reserved
+            .iter()
+            .filter_map(|region| region.intersection(self.interval))
+            .all(|region| self.holes.iter().any(|hole| hole.contains(region)))
+    }
+}
+
+#[kunit_tests(vfio_pasid_window)]
+mod tests {
+    use super::*;
+
+    const APERTURE: Interval = Interval {
+        start: 0,
+        last: (1 << 47) - 1,
+    };
+
+    fn granted(start: u64, size: u64, aperture: Interval) -> Result<(u64, u64)> {
+        let window = Window::negotiate(Wish::new(start, size)?, aperture, 4096, &[])?;
+        Ok((window.interval().start(), window.interval().size()))
+    }
+
+    #[test]
+    fn nothing_wished_for_is_everything() {
+        assert_eq!(granted(0, 0, APERTURE), Ok((0, 1 << 47)));
+    }
+
+    #[test]
+    fn wish_that_cannot_be_meant_is_refused() {
+        assert_eq!(granted(4096, 0, APERTURE), Err(EINVAL));
+        assert_eq!(granted(u64::MAX, 2, APERTURE), Err(EINVAL));
+    }
+
+    #[test]
+    fn wish_is_cut_to_pages_and_to_the_aperture() {
+        assert_eq!(granted(4096, 8192, APERTURE), Ok((4096, 8192)));
+        assert_eq!(granted(1, 8191, APERTURE), Ok((4096, 4096)));
+        assert_eq!(granted(4096, 4097, APERTURE), Ok((4096, 4096)));
+        assert_eq!(
+            granted((1 << 47) - 4096, 1 << 20, APERTURE),
+            Ok(((1 << 47) - 4096, 4096))
+        );
+        assert_eq!(granted(0, u64::MAX, APERTURE), Ok((0, 1 << 47)));
+    }
+
+    #[test]
+    fn wish_of_which_nothing_is_left_is_out_of_range() {
+        assert_eq!(granted(1 << 47, 4096, APERTURE), Err(ERANGE));
+        assert_eq!(granted(1, 4095, APERTURE), Err(ERANGE));
+        assert_eq!(granted(0, 4095, APERTURE), Err(ERANGE));
+        assert_eq!(granted(4097, 4096, APERTURE), Err(ERANGE));
+    }
+
+    #[test]
+    fn last_byte_of_the_address_space_is_no_wrap_around() {
+        let all = Interval {
+            start: 0,
+            last: u64::MAX,
+        };
+        assert_eq!(
+            granted(u64::MAX - 4095, 4096, all),
+            Ok((u64::MAX - 4095, 4096))
+        );
+        assert_eq!(granted(u64::MAX - 4094, 4095, all), Err(ERANGE));
+    }
+
+    #[test]
+    fn reserved_regions_become_holes_of_the_window() -> Result {
+        let region = |start, last| Interval { start, last };
+        let reserved = [
+            region(0xfee0_0000, 0xfeef_ffff),
+            region(0x2000, 0x2fff),
+            region(0x3000, 0x3fff),
+            region(0x2800, 0x2900),
+            region(0, 0xfff),
+        ];
+        let window = Window::negotiate(Wish::new(0x1000, 1 << 32)?, APERTURE, 4096, &reserved)?;
+        let holes = [region(0x2000, 0x3fff), region(0xfee0_0000, 0xfeef_ffff)];
+        assert!(window.holes() == holes);
+        assert!(window.allows(&reserved));
+        assert!(window.allows(&[region(0xfee1_0000, 0xfee1_ffff)]));
+        assert!(!window.allows(&[region(0x4000, 0x4fff)]));
+        assert!(!window.allows(&[region(0x3000, 0x4000)]));
+        Ok(())
+    }
+}
