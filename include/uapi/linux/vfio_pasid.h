@@ -27,7 +27,7 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 
-/**
+/*
  * VFIO_PASID_EXTENSION - argument of VFIO_CHECK_EXTENSION
  *
  * The return value is a set of VFIO_PASID_FEATURE_* bits: what this module can
@@ -40,11 +40,13 @@
 #define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 
 /**
- * VFIO_IOMMU_PASID_REQUEST - _IO(VFIO_TYPE, VFIO_BASE + 18)
+ * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
  * @argsz: size of the structure
  * @flags: exactly one of VFIO_IOMMU_FLAG_ALLOC_PASID and
  *         VFIO_IOMMU_FLAG_FREE_PASID
- * @range: first and last number, both included
+ * @range: the numbers
+ * @range.min: the first number
+ * @range.max: the last number, included
  *
  * ALLOC takes the highest free number of the range, narrowed to what the
  * module parameters pasid_min and pasid_max allow, and returns it. The number
@@ -77,7 +79,7 @@ struct vfio_iommu_type1_pasid_request {
 #define VFIO_IOMMU_PASID_REQUEST	_IO(VFIO_TYPE, VFIO_BASE + 18)
 
 /**
- * VFIO_IOMMU_PASID_INFO - _IO(VFIO_TYPE, 0x40)
+ * struct vfio_iommu_pasid_info - VFIO_IOMMU_PASID_INFO
  * @argsz: size of the structure
  * @flags: 0
  * @group: in: number of an IOMMU group of this container, or
@@ -85,7 +87,8 @@ struct vfio_iommu_type1_pasid_request {
  * @quota: out: how many PASIDs the process may hold
  * @used: out: how many it holds
  * @width: out: how many bits a PASID may have for the devices of the group;
- *         0 if none of them can use PASIDs, or without a group
+ *         0 if it has no device that can use PASIDs, or several, or without a
+ *         group
  * @caps: out: VFIO_PASID_CAP_*, what the device's PASID capability offers
  *        (vfio-pci hides that capability in config space)
  * @reserved: 0

@@ -79,8 +79,8 @@ pub struct PasidInfo {
     pub quota: u32,
     /// How many it holds.
     pub used: u32,
-    /// How many bits a PASID may have for the device of the group; 0 if it cannot use PASIDs, or
-    /// if no group was asked for.
+    /// How many bits a PASID may have for the device of the group; 0 if the group has no device
+    /// that can use PASIDs, or several, or if no group was asked for.
     pub width: u32,
     /// What the device of the group offers.
     pub caps: PasidCaps,

@@ -50,13 +50,13 @@ fn collect<'a>(
     errors
 }
 
-/// The header has ` * VFIO_NAME - ...` above ` *   ERRNO  text`.
+/// The header has ` * struct name - IOCTL` above ` *   ERRNO  text`.
 fn errors_of_header() -> Errors {
     collect(
         c::header().lines(),
         |line| {
-            let name = line.strip_prefix(" * VFIO_")?.split_once(" - ")?.0;
-            Some(format!("VFIO_{name}"))
+            let ioctl = line.strip_prefix(" * struct ")?.split_once(" - ")?.1;
+            Some(ioctl.to_owned())
         },
         |line| errno(line.strip_prefix(" *   ")?.split_once(' ')?.0),
     )

@@ -43,7 +43,7 @@ struct shared {
 	struct spin_barrier barrier;
 	bool stop;
 	int *held;		/* for each number: how many think they hold it */
-	long taken;
+	int taken;
 	long wrong;		/* the first value that cannot be true */
 	const char *where;
 };
@@ -77,41 +77,49 @@ static void stop(struct shared *shared)
 
 /* One container: quota and numbers. */
 
-static void *take_until_full(void *arg)
+/* With a quota of 1, one thread at a time may have a number. */
+static void *compete_for_the_only_one(void *arg)
 {
 	struct shared *shared = arg;
 	long pasid;
 
 	spin_barrier_wait(&shared->barrier);
-	while ((pasid = pasid_alloc(shared->fd, 0, UINT32_MAX)) > 0)
-		__atomic_add_fetch(&shared->taken, 1, __ATOMIC_RELAXED);
-	if (pasid != -ENOSPC)
-		cannot_be(shared, "alloc", pasid);
+	for (int round = 0; round < 5000; round++) {
+		pasid = pasid_alloc(shared->fd, FIRST, LAST);
+		if (pasid == -ENOSPC)
+			continue;
+		if (pasid != LAST)
+			cannot_be(shared, "alloc", pasid);
+		if (__atomic_add_fetch(&shared->taken, 1, __ATOMIC_SEQ_CST) > 1)
+			cannot_be(shared, "alloc: above the quota", pasid);
+		if (pasid_used(shared->fd) != 1)
+			cannot_be(shared, "info", pasid_used(shared->fd));
+		__atomic_sub_fetch(&shared->taken, 1, __ATOMIC_SEQ_CST);
+		if (pasid_free(shared->fd, FIRST, LAST))
+			cannot_be(shared, "free", pasid);
+	}
 	return NULL;
 }
 
 TEST_F_TIMEOUT(race, quota_is_exact_while_threads_allocate, PATIENCE)
 {
-	long quota = pasid_quota(self->fd);
-	pthread_t threads[4];
+	struct limits one = { 1, 1, PASID_LAST };
+	pthread_t threads[3];
+	struct shared shared = {
+		.barrier.threads = ARRAY_SIZE(threads),
+	};
 
-	for (int round = 0; round < 5; round++) {
-		struct shared shared = {
-			.fd = self->fd,
-			.barrier.threads = ARRAY_SIZE(threads),
-		};
-
-		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
-						    take_until_full, &shared));
-		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-			pthread_join(threads[i], NULL);
-		ASSERT_EQ(0, wrong(&shared));
-		ASSERT_EQ(quota, shared.taken);
-		ASSERT_EQ(quota, pasid_used(self->fd));
-		ASSERT_EQ(0, pasid_free(self->fd, 0, UINT32_MAX));
-		ASSERT_EQ(0, pasid_used(self->fd));
-	}
+	container_close(&self->container);
+	ASSERT_EQ(0, use_modules(&one));
+	ASSERT_EQ(0, container_open(&self->container, 0));
+	shared.fd = self->container.fd;
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+					    compete_for_the_only_one, &shared));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, wrong(&shared));
+	ASSERT_EQ(0, pasid_used(shared.fd));
 }
 
 static void *take_and_give_back(void *arg)
@@ -129,6 +137,9 @@ static void *take_and_give_back(void *arg)
 		if (__atomic_fetch_add(&shared->held[pasid - FIRST], 1,
 				       __ATOMIC_SEQ_CST))
 			cannot_be(shared, "alloc: held twice", pasid);
+		/* Long enough for another one to get it, if it can. */
+		if (pasid_used(shared->fd) < 1)
+			cannot_be(shared, "info", pasid_used(shared->fd));
 		/* No longer ours the moment before it is given back. */
 		__atomic_fetch_sub(&shared->held[pasid - FIRST], 1,
 				   __ATOMIC_SEQ_CST);
@@ -209,52 +220,64 @@ TEST_F_TIMEOUT(race, alloc_against_free_of_the_range, PATIENCE)
 	ASSERT_EQ(COUNT, pasid_used(self->fd));
 }
 
-static void take_and_give_back_in_process(int socket, void *arg)
+/* What two processes share: they take a number at the same moment. */
+struct meeting {
+	struct spin_barrier barrier;
+	long got[2];
+	long wrong;
+};
+
+struct participant {
+	struct meeting *meeting;
+	int index;
+};
+
+static void take_together(int socket, void *arg)
 {
-	struct shared *shared = arg;
+	struct participant *participant = arg;
+	struct meeting *meeting = participant->meeting;
+	int mine = participant->index;
 	struct container own;
 
-	if (container_open(&own, shared->index)) {
-		cannot_be(shared, "open", -1);
+	if (container_open(&own, 1 + mine))
 		return;
-	}
-	shared->fd = own.fd;
 	say(socket, 0);
-	hear(socket);
-	take_and_give_back(shared);
-	if (pasid_used(own.fd))
-		cannot_be(shared, "info", pasid_used(own.fd));
+	for (int round = 0; round < 1000; round++) {
+		spin_barrier_wait(&meeting->barrier);
+		meeting->got[mine] = pasid_alloc(own.fd, FIRST, LAST);
+		spin_barrier_wait(&meeting->barrier);
+		/* One of them got the higher number, the other the next. */
+		if (meeting->got[0] + meeting->got[1] != LAST + LAST - 1)
+			meeting->wrong = meeting->got[mine];
+		pasid_free(own.fd, FIRST, LAST);
+	}
+	say(socket, pasid_used(own.fd));
 }
 
 /* Two vfio_mm have a lock each: only the numbers are shared. */
 TEST_F_TIMEOUT(race, no_number_is_held_twice_by_two_processes, PATIENCE)
 {
-	struct shared *shared;
+	struct participant participants[2];
+	struct meeting *meeting;
 	struct peer peers[2];
 
-	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)shared);
-
-	/* All but two numbers are taken: they compete for those. */
-	for (long pasid = LAST; pasid >= FIRST + 2; pasid--)
-		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
+	meeting = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)meeting);
+	meeting->barrier.threads = 2;
 	for (int i = 0; i < 2; i++) {
-		shared[i].held = (int *)&shared[2];
-		shared[i].barrier.threads = 1;
-		shared[i].index = i + 1;
-		ASSERT_EQ(0, peer_start(&peers[i], take_and_give_back_in_process,
-					&shared[i]));
+		participants[i] = (struct participant) { meeting, i };
+		ASSERT_EQ(0, peer_start(&peers[i], take_together,
+					&participants[i]));
 		ASSERT_EQ(0, hear(peers[i].socket));
 	}
-	for (int i = 0; i < 2; i++)
-		say(peers[i].socket, 0);
 	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, hear(peers[i].socket));
 		ASSERT_EQ(0, peer_wait(&peers[i]));
-		ASSERT_EQ(0, wrong(&shared[i]));
 	}
-	ASSERT_EQ(FIRST + 1, pasid_alloc(self->fd, FIRST, LAST));
-	ASSERT_EQ(FIRST, pasid_alloc(self->fd, FIRST, LAST));
+	ASSERT_EQ(0, meeting->wrong);
+	for (long pasid = LAST; pasid >= FIRST; pasid--)
+		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
 }
 
 /* The close of the last group. */

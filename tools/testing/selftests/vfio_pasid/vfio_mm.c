@@ -444,7 +444,7 @@ static void *get_and_put(void *arg)
 	int other = !slot;
 	long ret;
 
-	for (int round = 0; round < 2000; round++) {
+	for (int round = 0; round < 600; round++) {
 		ret = get(shared->fd, slot, getpid());
 		if (ret)
 			cannot_be(shared, ret);
