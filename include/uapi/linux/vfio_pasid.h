@@ -282,7 +282,7 @@ struct vfio_iommu_aux_info {
 #define VFIO_IOMMU_AUX_INFO		_IO(VFIO_TYPE, 0x49)
 
 /**
- * VFIO_IOMMU_HOT_RESET_INFO - _IO(VFIO_TYPE, 0x4b)
+ * struct vfio_iommu_hot_reset_info - VFIO_IOMMU_HOT_RESET_INFO
  * @argsz: size of the structure with the room for @devices
  * @flags: in: 0; out: VFIO_PCI_HOT_RESET_FLAG_DEV_ID, and
  *         VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED if no device below is

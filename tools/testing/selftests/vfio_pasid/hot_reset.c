@@ -934,7 +934,6 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	ASSERT_EQ(0, reset(device, &self->owner));
 }
 
-
 TEST_F_TIMEOUT(hot_reset, a_device_that_is_removed_and_found_again, PATIENCE)
 {
 	struct changing may = {
