@@ -292,9 +292,10 @@ struct vfio_iommu_aux_info {
  * @count: out: how many devices VFIO_DEVICE_PCI_HOT_RESET of that device hits,
  *         itself included
  * @devices: out: those devices. Of each, @devid is
- *           > 0                       open through this container; a number
- *                                     that no other device has, and that it
- *                                     keeps while bound to its driver
+ *           > 0                       represented in the dev_set, and open
+ *                                     through this container; a number that no
+ *                                     other device has, and that it keeps while
+ *                                     bound to its driver
  *           VFIO_PCI_DEVID_OWNED      not open here, but represented in the
  *                                     dev_set, and its IOMMU group is in this
  *                                     container

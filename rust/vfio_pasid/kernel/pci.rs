@@ -68,6 +68,45 @@ impl<'a> PciDevice<'a> {
         self.0.as_ptr()
     }
 
+    /// Calls `look` for every function on the bus of this one and on the buses below it, until one
+    /// fails. Takes `pci_bus_sem`, so none of them goes away meanwhile.
+    fn walk_bus<F: FnMut(PciDevice<'_>) -> Result>(self, look: F) -> Result {
+        struct Walk<F> {
+            look: F,
+            result: Result,
+        }
+
+        /// # Safety
+        ///
+        /// `pdev` is valid while `pci_bus_sem` is held, which it is; `walk` is a `Walk<F>`.
+        unsafe extern "C" fn call<F: FnMut(PciDevice<'_>) -> Result>(
+            pdev: *mut bindings::pci_dev,
+            walk: *mut c_void,
+        ) -> c_int {
+            // SAFETY: By the caller's promise.
+            let (walk, device) = unsafe {
+                let pdev = NonNull::new_unchecked(pdev);
+                (&mut *walk.cast::<Walk<F>>(), PciDevice(pdev, PhantomData))
+            };
+            walk.result = (walk.look)(device);
+            walk.result.map_or(1, |()| 0)
+        }
+
+        let mut walk = Walk {
+            look,
+            result: Ok(()),
+        };
+        // SAFETY: The function keeps its bus; `walk` outlives the call.
+        unsafe {
+            bindings::pci_walk_bus(
+                (*self.as_ptr()).bus,
+                Some(call::<F>),
+                (&raw mut walk).cast(),
+            )
+        };
+        walk.result
+    }
+
     /// Whether the function, or a bridge above it, is in `slot`.
     fn is_below(self, slot: *mut bindings::pci_slot) -> bool {
         let mut pdev = self.as_ptr();
@@ -93,10 +132,24 @@ pub(crate) struct ResetScope<'a> {
 }
 
 impl<'a> ResetScope<'a> {
+    /// Takes `pci_bus_sem`.
+    ///
     /// # Errors
     ///
     /// `ENODEV` if neither slot nor bus can be reset.
     pub(crate) fn of(device: PciDevice<'a>) -> Result<Self> {
+        let mut scope = Err(ENODEV);
+        // The first function of the bus will do; there is one, `device`.
+        let _: Result = device.walk_bus(|_| {
+            scope = Self::probe(device);
+            Err(ECANCELED)
+        });
+        scope
+    }
+
+    /// For a callback of [`PciDevice::walk_bus`]: the kernel looks at all functions of the bus, and
+    /// nothing but `pci_bus_sem` keeps those from going away.
+    fn probe(device: PciDevice<'a>) -> Result<Self> {
         // SAFETY: The device is valid. A null slot is what the function answers ENOTTY to.
         let (slot, by_slot, by_bus) = unsafe {
             let slot = (*device.as_ptr()).slot;
@@ -116,45 +169,11 @@ impl<'a> ResetScope<'a> {
         }
     }
 
-    /// Calls `look` for every function that the reset hits. Takes `pci_bus_sem`.
-    pub(crate) fn for_each<F: FnMut(PciDevice<'_>) -> Result>(&self, look: F) -> Result {
-        struct Walk<F> {
-            look: F,
-            slot: Option<NonNull<bindings::pci_slot>>,
-            result: Result,
-        }
-
-        /// # Safety
-        ///
-        /// `pdev` is valid while `pci_bus_sem` is held, which it is; `walk` is a `Walk<F>`.
-        unsafe extern "C" fn call<F: FnMut(PciDevice<'_>) -> Result>(
-            pdev: *mut bindings::pci_dev,
-            walk: *mut c_void,
-        ) -> c_int {
-            // SAFETY: By the caller's promise.
-            let (walk, device) = unsafe {
-                let pdev = NonNull::new_unchecked(pdev);
-                (&mut *walk.cast::<Walk<F>>(), PciDevice(pdev, PhantomData))
-            };
-            if walk.slot.is_none_or(|slot| device.is_below(slot.as_ptr())) {
-                walk.result = (walk.look)(device);
-            }
-            walk.result.map_or(1, |()| 0)
-        }
-
-        let mut walk = Walk {
-            look,
-            slot: self.slot,
-            result: Ok(()),
-        };
-        // SAFETY: The device keeps its bus; `walk` outlives the call.
-        unsafe {
-            bindings::pci_walk_bus(
-                (*self.device.as_ptr()).bus,
-                Some(call::<F>),
-                (&raw mut walk).cast(),
-            )
-        };
-        walk.result
+    /// Calls `look` for every function that the reset hits, until one fails. Takes `pci_bus_sem`.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(PciDevice<'_>) -> Result) -> Result {
+        self.device.walk_bus(|device| match self.slot {
+            Some(slot) if !device.is_below(slot.as_ptr()) => Ok(()),
+            _ => look(device),
+        })
     }
 }

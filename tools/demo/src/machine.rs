@@ -22,13 +22,13 @@ const UNSOUND: u32 = (1 << 7) | (1 << 9) | (1 << 14);
 
 /// Modules and devices as the story wants them.
 pub struct SetUp {
-    devices: [PciFunction; 2],
+    devices: Vec<PciFunction>,
     taint: u32,
 }
 
 impl SetUp {
     /// Loads the modules of the folder `modules` and binds the devices to vfio-pci.
-    pub fn new(modules: PathBuf, devices: [PciFunction; 2]) -> Result<Self> {
+    pub fn new(modules: PathBuf, devices: Vec<PciFunction>) -> Result<Self> {
         chapter("The machine");
         line("kernel", kernel()?);
         let taint = read_number("/proc/sys/kernel/tainted")?;
@@ -61,7 +61,7 @@ impl SetUp {
             ),
         );
 
-        for device in devices {
+        for device in &devices {
             device
                 .bind_to_vfio()
                 .with_context(|| format!("cannot bind {device} to vfio-pci"))?;

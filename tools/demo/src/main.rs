@@ -5,6 +5,7 @@
 //! Every line says what was done and what came back. The first thing that does not happen as
 //! told ends the story, with a sentence on stderr and exit status 1.
 
+mod hot_reset;
 mod machine;
 mod owner;
 mod second;
@@ -18,7 +19,7 @@ use vfio_pasid::PciFunction;
 
 /// Tells the story of PASIDs for VFIO containers on this machine.
 ///
-/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and two
+/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and four
 /// PCI devices that nobody needs, in IOMMU groups of their own. After a failure, modules and
 /// devices are left as they are at that moment.
 #[derive(Parser)]
@@ -38,16 +39,23 @@ enum Process {
         first: PciFunction,
         /// Another PCI device, for the second process
         second: PciFunction,
+        /// A PCI device below a port that can be reset
+        function: PciFunction,
+        /// Another function of that device
+        neighbour: PciFunction,
     },
     /// The second process of the story, which the first one starts
     #[command(hide = true)]
     Second(second::Options),
 }
 
-fn story(modules: PathBuf, first: PciFunction, second: PciFunction) -> Result<()> {
+fn story(modules: PathBuf, pair: [PciFunction; 2], slot: [PciFunction; 2]) -> Result<()> {
     story::title();
-    let machine = machine::SetUp::new(modules, [first, second])?;
+    let machine = machine::SetUp::new(modules, [pair, slot].concat())?;
+    let [first, second] = pair;
     owner::run(first, second)?;
+    let [function, neighbour] = slot;
+    hot_reset::run(function, neighbour)?;
     machine.undo()
 }
 
@@ -57,7 +65,9 @@ fn main() -> ExitCode {
             modules,
             first,
             second,
-        } => story(modules, first, second),
+            function,
+            neighbour,
+        } => story(modules, [first, second], [function, neighbour]),
         Process::Second(options) => second::run(&options).context("in the second process"),
     };
     match result {

@@ -24,8 +24,10 @@ pub const SHARED_RANGE: RangeInclusive<u32> = 100..=102;
 pub struct OpenContainer {
     /// The container.
     pub container: Container,
-    _device: Device,
-    _group: Group,
+    /// The device.
+    pub device: Device,
+    /// Its group.
+    pub group: Group,
 }
 
 impl OpenContainer {
@@ -42,8 +44,8 @@ impl OpenContainer {
         let device = group.device(&function.to_string())?;
         Ok(Self {
             container,
-            _device: device,
-            _group: group,
+            device,
+            group,
         })
     }
 }

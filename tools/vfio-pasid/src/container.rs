@@ -14,7 +14,9 @@ use vfio_bindings::bindings::vfio::{VFIO_TYPE1v2_IOMMU, VFIO_API_VERSION, VFIO_T
 
 use crate::{
     error::{self, Error, Result},
+    hot_reset::HotReset,
     pasid::{Pasid, PasidCaps, PasidInfo},
+    pci::PciFunction,
     sys, uapi,
 };
 
@@ -24,6 +26,8 @@ bitflags::bitflags! {
     pub struct Features: u32 {
         /// [`Container::alloc_pasid`], [`Container::free_pasids`], [`Container::pasid_info`].
         const PASID = uapi::VFIO_PASID_FEATURE_PASID;
+        /// [`Container::hot_reset_info`].
+        const HOT_RESET = uapi::VFIO_PASID_FEATURE_HOT_RESET;
     }
 }
 
@@ -130,6 +134,32 @@ impl Container {
             width: info.width,
             caps: PasidCaps::from_bits_retain(info.caps),
         })
+    }
+
+    /// Whom a hot reset of `function`, which is open through this container, hits, and who owns
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if `function` is not open through this container, `ENODEV` if neither its slot nor
+    /// its bus can be reset, `ENOMEM`, and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn hot_reset_info(&self, function: PciFunction) -> Result<HotReset> {
+        let mut room = 8;
+        loop {
+            let mut info = uapi::HotResetInfo {
+                segment: function.segment(),
+                bus: function.bus(),
+                devfn: function.devfn(),
+                ..uapi::HotResetInfo::default()
+            };
+            match sys::hot_reset_info(self.as_fd(), &mut info, room) {
+                Ok(devices) => return Ok(HotReset::new(info.flags, &devices)),
+                Err(error) if error.errno() == Errno::ENOSPC => room = info.count as usize,
+                Err(error) if error.errno() == Errno::EAGAIN => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

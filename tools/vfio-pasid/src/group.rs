@@ -81,6 +81,21 @@ impl AsFd for Group {
 #[derive(Debug)]
 pub struct Device(OwnedFd);
 
+impl Device {
+    /// Resets the slot or bus of the device, and with it whatever
+    /// [`Container::hot_reset_info`] lists.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if something that is hit is not owned through `groups`, or if there are more groups
+    /// than devices that are hit; `EBUSY` or `EAGAIN` if someone was in the way: try again;
+    /// `ENODEV` if neither slot nor bus can be reset.
+    pub fn hot_reset(&self, groups: &[&Group]) -> Result<()> {
+        let groups: Vec<_> = groups.iter().map(|group| group.as_fd()).collect();
+        sys::hot_reset(self.as_fd(), &groups)
+    }
+}
+
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -28,6 +28,7 @@
 mod container;
 mod error;
 mod group;
+mod hot_reset;
 mod pasid;
 mod pci;
 mod sys;
@@ -36,6 +37,7 @@ pub mod uapi;
 pub use container::{Container, Features, IommuType};
 pub use error::{Error, Result};
 pub use group::{Device, Group};
+pub use hot_reset::{HotReset, HotResetDevice, Ownership};
 pub use nix::errno::Errno;
 pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;

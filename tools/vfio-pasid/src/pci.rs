@@ -24,6 +24,27 @@ pub struct PciFunction {
 }
 
 impl PciFunction {
+    pub(crate) fn new(segment: u16, bus: u8, devfn: u8) -> Self {
+        Self {
+            segment,
+            bus,
+            device: devfn >> 3,
+            function: devfn & 7,
+        }
+    }
+
+    pub(crate) fn segment(&self) -> u16 {
+        self.segment
+    }
+
+    pub(crate) fn bus(&self) -> u8 {
+        self.bus
+    }
+
+    pub(crate) fn devfn(&self) -> u8 {
+        (self.device << 3) | self.function
+    }
+
     fn attribute(&self, name: &str) -> PathBuf {
         Path::new(BUS)
             .join("devices")

@@ -5,15 +5,16 @@
 
 use std::{
     ffi::{c_int, CStr},
-    mem::size_of,
+    mem::{size_of, size_of_val},
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    slice,
 };
 
 use vfio_bindings::bindings::vfio::vfio_group_status;
 
 use crate::{
     error::{Error, Result},
-    uapi::{PasidInfo, PasidRequest},
+    uapi::{HotResetDevice, HotResetInfo, PasidInfo, PasidRequest},
 };
 
 /// The system calls. Those with a plain argument are safe with any; those with a pointer want it
@@ -22,7 +23,10 @@ mod raw {
     use nix::{libc::c_char, request_code_none};
     use vfio_bindings::bindings::vfio::{vfio_group_status, VFIO_BASE, VFIO_TYPE};
 
-    use crate::uapi::{PasidInfo, PasidRequest, VFIO_IOMMU_PASID_INFO, VFIO_IOMMU_PASID_REQUEST};
+    use crate::uapi::{
+        PasidInfo, PasidRequest, VFIO_IOMMU_HOT_RESET_INFO, VFIO_IOMMU_PASID_INFO,
+        VFIO_IOMMU_PASID_REQUEST,
+    };
 
     nix::ioctl_none_bad!(get_api_version, request_code_none!(VFIO_TYPE, VFIO_BASE));
     nix::ioctl_write_int_bad!(
@@ -47,6 +51,12 @@ mod raw {
     );
     nix::ioctl_write_ptr_bad!(pasid_request, VFIO_IOMMU_PASID_REQUEST, PasidRequest);
     nix::ioctl_readwrite_bad!(pasid_info, VFIO_IOMMU_PASID_INFO, PasidInfo);
+    nix::ioctl_readwrite_bad!(hot_reset_info, VFIO_IOMMU_HOT_RESET_INFO, u32);
+    nix::ioctl_write_ptr_bad!(
+        hot_reset,
+        request_code_none!(VFIO_TYPE, VFIO_BASE + 13),
+        u32
+    );
 }
 
 fn named(call: &'static str, result: nix::Result<c_int>) -> Result<u32> {
@@ -125,4 +135,61 @@ pub(crate) fn pasid_info(container: BorrowedFd<'_>, group: u32) -> Result<PasidI
     let result = unsafe { raw::pasid_info(container.as_raw_fd(), &mut info) };
     named("VFIO_IOMMU_PASID_INFO", result)?;
     Ok(info)
+}
+
+/// Devices behind a structure that ends with them, as the kernel wants both in memory.
+struct WithRoom(Vec<u32>);
+
+impl WithRoom {
+    /// A structure of four words with room for `room` devices.
+    fn new(info: HotResetInfo, room: usize) -> Self {
+        let size = size_of::<HotResetInfo>() + room * size_of::<HotResetDevice>();
+        let mut words = vec![0; size / size_of::<u32>()];
+        // SAFETY: There is space for it, and it wants the alignment of a word.
+        unsafe { words.as_mut_ptr().cast::<HotResetInfo>().write(info) };
+        Self(words)
+    }
+
+    fn info(&self) -> HotResetInfo {
+        // SAFETY: `new()` wrote one there; the kernel may have written another.
+        unsafe { self.0.as_ptr().cast::<HotResetInfo>().read() }
+    }
+
+    fn devices(&self, count: usize) -> Vec<HotResetDevice> {
+        let (_, words) = self
+            .0
+            .split_at(size_of::<HotResetInfo>() / size_of::<u32>());
+        let room = size_of_val(words) / size_of::<HotResetDevice>();
+        // SAFETY: There are at least so many; any content will do.
+        unsafe { slice::from_raw_parts(words.as_ptr().cast::<HotResetDevice>(), count.min(room)) }
+            .to_vec()
+    }
+}
+
+/// `info` is the question, and its `count` and `flags` part of the answer, also of a refusal.
+pub(crate) fn hot_reset_info(
+    container: BorrowedFd<'_>,
+    info: &mut HotResetInfo,
+    room: usize,
+) -> Result<Vec<HotResetDevice>> {
+    info.argsz = (size_of::<HotResetInfo>() + room * size_of::<HotResetDevice>()) as u32;
+    let mut memory = WithRoom::new(*info, room);
+    // SAFETY: The memory is ours, and argsz is its size.
+    let result = unsafe { raw::hot_reset_info(container.as_raw_fd(), memory.0.as_mut_ptr()) };
+    *info = memory.info();
+    named("VFIO_IOMMU_HOT_RESET_INFO", result)?;
+    Ok(memory.devices(info.count as usize))
+}
+
+pub(crate) fn hot_reset(device: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Result<()> {
+    // argsz, flags, count, and the descriptors: struct vfio_pci_hot_reset.
+    let mut words = vec![0, 0, groups.len() as u32];
+    words.extend(groups.iter().map(|group| group.as_raw_fd() as u32));
+    let size = size_of_val(words.as_slice()) as u32;
+    if let Some(argsz) = words.first_mut() {
+        *argsz = size;
+    }
+    // SAFETY: The memory is ours, argsz is its size, and count fits it.
+    let result = unsafe { raw::hot_reset(device.as_raw_fd(), words.as_ptr()) };
+    named("VFIO_DEVICE_PCI_HOT_RESET", result).map(drop)
 }

@@ -10,6 +10,8 @@ use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
 pub const VFIO_PASID_EXTENSION: c_ulong = 0x5041;
 /// Feature: `VFIO_IOMMU_PASID_REQUEST` and `VFIO_IOMMU_PASID_INFO`.
 pub const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
+/// Feature: `VFIO_IOMMU_HOT_RESET_INFO`.
+pub const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
 /// Takes a PASID, or gives PASIDs back: [`PasidRequest`].
 pub const VFIO_IOMMU_PASID_REQUEST: c_ulong = request_code_none!(VFIO_TYPE, VFIO_BASE + 18);
@@ -61,4 +63,40 @@ pub struct PasidInfo {
     pub caps: u32,
     /// 0.
     pub reserved: u32,
+}
+
+/// Tells whom a hot reset hits, and who owns them: [`HotResetInfo`], followed by one
+/// [`HotResetDevice`] for each.
+pub const VFIO_IOMMU_HOT_RESET_INFO: c_ulong = request_code_none!(VFIO_TYPE, 0x4b);
+
+/// `struct vfio_iommu_hot_reset_info`, without its devices.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HotResetInfo {
+    /// Size of the structure in bytes, with the room for the devices.
+    pub argsz: u32,
+    /// In: 0; out: `VFIO_PCI_HOT_RESET_FLAG_*`.
+    pub flags: u32,
+    /// PCI segment of the device in question.
+    pub segment: u16,
+    /// Its bus.
+    pub bus: u8,
+    /// Its device and function.
+    pub devfn: u8,
+    /// Out: how many devices are hit.
+    pub count: u32,
+}
+
+/// `struct vfio_pci_dependent_device` of `linux/vfio.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HotResetDevice {
+    /// A number above 0, `VFIO_PCI_DEVID_OWNED` or `VFIO_PCI_DEVID_NOT_OWNED`.
+    pub devid: u32,
+    /// PCI segment.
+    pub segment: u16,
+    /// Bus.
+    pub bus: u8,
+    /// Device and function.
+    pub devfn: u8,
 }

@@ -24,6 +24,9 @@ fn an_error_names_the_ioctl_and_the_errno() {
         container.alloc_pasid(ANY_PASID).expect_err("no container"),
         container.free_pasids(ANY_PASID).expect_err("no container"),
         container.pasid_info(None).expect_err("no container"),
+        container
+            .hot_reset_info("00:10.0".parse().expect("an address"))
+            .expect_err("no container"),
     ];
     let calls = [
         "VFIO_CHECK_EXTENSION",
@@ -31,6 +34,7 @@ fn an_error_names_the_ioctl_and_the_errno() {
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_INFO",
+        "VFIO_IOMMU_HOT_RESET_INFO",
     ];
     for (error, call) in errors.into_iter().zip(calls) {
         assert_eq!(error.errno(), Errno::ENOTTY);

@@ -17,8 +17,12 @@ const EVERY: &str = "Errors of every ioctl";
 type Errors = BTreeMap<String, BTreeSet<String>>;
 
 fn page() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/uapi.rst");
-    fs::read_to_string(path).expect("the page")
+    page_named("uapi")
+}
+
+fn page_named(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation");
+    fs::read_to_string(format!("{folder}/{name}.rst")).expect("the page")
 }
 
 /// The name of an errno, if `text` is one.
@@ -93,11 +97,12 @@ fn nothing_of_the_header_is_missing() {
     }
 }
 
-/// All examples of the page are one program.
+/// All examples of the pages are one program.
 #[test]
 fn the_examples_compile() {
     let mut program = String::new();
-    for block in page().split(".. code-block:: c\n").skip(1) {
+    let pages = page() + &page_named("hot-reset");
+    for block in pages.split(".. code-block:: c\n").skip(1) {
         let lines = block.lines().skip(1);
         for line in lines.take_while(|line| line.is_empty() || line.starts_with("   ")) {
             program.push_str(line);

@@ -34,13 +34,15 @@ fn rust_side() -> Vec<(String, u128)> {
     let mut values = constants![
         VFIO_PASID_EXTENSION,
         VFIO_PASID_FEATURE_PASID,
+        VFIO_PASID_FEATURE_HOT_RESET,
         VFIO_IOMMU_PASID_REQUEST,
         VFIO_IOMMU_FLAG_ALLOC_PASID,
         VFIO_IOMMU_FLAG_FREE_PASID,
         VFIO_IOMMU_PASID_INFO,
         VFIO_PASID_NO_GROUP,
         VFIO_PASID_CAP_EXEC,
-        VFIO_PASID_CAP_PRIV
+        VFIO_PASID_CAP_PRIV,
+        VFIO_IOMMU_HOT_RESET_INFO
     ];
     values.extend(structure!(
         "vfio_iommu_type1_pasid_request",
@@ -61,6 +63,24 @@ fn rust_side() -> Vec<(String, u128)> {
         width = "width",
         caps = "caps",
         reserved = "reserved"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_hot_reset_info",
+        HotResetInfo,
+        argsz = "argsz",
+        flags = "flags",
+        segment = "segment",
+        bus = "bus",
+        devfn = "devfn",
+        count = "count"
+    ));
+    values.extend(structure!(
+        "vfio_pci_dependent_device",
+        HotResetDevice,
+        devid = "devid",
+        segment = "segment",
+        bus = "bus",
+        devfn = "devfn"
     ));
     values
 }

@@ -42,5 +42,16 @@ IS(offsetof(struct vfio_iommu_pasid_info, width), 20);
 IS(offsetof(struct vfio_iommu_pasid_info, caps), 24);
 IS(offsetof(struct vfio_iommu_pasid_info, reserved), 28);
 
+IS(VFIO_PASID_FEATURE_HOT_RESET, 0x10);
+IS(VFIO_IOMMU_HOT_RESET_INFO, 0x3b4b);
+IS(sizeof(struct vfio_iommu_hot_reset_info), 16);
+IS(offsetof(struct vfio_iommu_hot_reset_info, argsz), 0);
+IS(offsetof(struct vfio_iommu_hot_reset_info, flags), 4);
+IS(offsetof(struct vfio_iommu_hot_reset_info, segment), 8);
+IS(offsetof(struct vfio_iommu_hot_reset_info, bus), 10);
+IS(offsetof(struct vfio_iommu_hot_reset_info, devfn), 11);
+IS(offsetof(struct vfio_iommu_hot_reset_info, count), 12);
+IS(offsetof(struct vfio_iommu_hot_reset_info, devices), 16);
+
 /* A second inclusion is harmless. */
 #include <linux/vfio_pasid.h>

@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -106,6 +108,19 @@ int load_module(const char *name, const char *parameters)
 
 	module_file(path, sizeof(path), name);
 	return load_file(path, parameters);
+}
+
+int load_stock_module(const char *path)
+{
+	struct utsname system;
+	char file[512];
+	int ret;
+
+	uname(&system);
+	snprintf(file, sizeof(file), "/lib/modules/%s/kernel/%s.ko",
+		 system.release, path);
+	ret = load_file(file, "");
+	return ret == -EEXIST ? 0 : ret;
 }
 
 int load_image(const void *image, size_t size, const char *parameters)
@@ -487,6 +502,144 @@ void container_close(struct container *container)
 	close_if_open(&container->device);
 	close_if_open(&container->group);
 	close_if_open(&container->fd);
+}
+
+/* PCI functions */
+
+#define PCI_FUNCTIONS	"/sys/bus/pci/devices"
+
+static int group_of_function(const char *address)
+{
+	char path[512], target[512];
+	ssize_t size;
+
+	snprintf(path, sizeof(path), PCI_FUNCTIONS "/%s/iommu_group", address);
+	size = readlink(path, target, sizeof(target) - 1);
+	if (size < 0)
+		return -errno;
+	target[size] = '\0';
+	return atoi(strrchr(target, '/') + 1);
+}
+
+int function_find(struct function *function, const char *pattern)
+{
+	unsigned int segment, bus, slot, number;
+	char path[512];
+	glob_t found;
+	int ret = -ENODEV;
+
+	snprintf(path, sizeof(path), "/sys/devices/pci0000:00/%s", pattern);
+	if (!glob(path, 0, NULL, &found) && found.gl_pathc == 1 &&
+	    sscanf(strrchr(found.gl_pathv[0], '/'), "/%x:%x:%x.%x", &segment,
+		   &bus, &slot, &number) == 4) {
+		*function = (struct function) {
+			.segment = segment,
+			.bus = bus,
+			.devfn = slot << 3 | number,
+		};
+		snprintf(function->address, sizeof(function->address),
+			 "%04x:%02x:%02x.%x", segment, bus, slot, number);
+		function->group = group_of_function(function->address);
+		ret = function->group < 0 ? function->group : 0;
+	}
+	globfree(&found);
+	return ret;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int function_write(const struct function *function, const char *file,
+		   const char *text)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), PCI_FUNCTIONS "/%s/%s", function->address,
+		 file);
+	return write_file(path, text);
+}
+
+bool function_is_bound(const struct function *function, const char *driver)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/%s", driver,
+		 function->address);
+	return !access(path, F_OK);
+}
+
+int function_bind(const struct function *function, const char *driver)
+{
+	int ret;
+
+	if (driver && function_is_bound(function, driver))
+		return 0;
+	ret = function_write(function, "driver/unbind", function->address);
+	if (ret && ret != -ENOENT)
+		return ret;
+	/* An empty line takes an override back. */
+	ret = function_write(function, "driver_override", driver ?: "\n");
+	if (ret || !driver)
+		return ret;
+	ret = write_file("/sys/bus/pci/drivers_probe", function->address);
+	if (ret)
+		return ret;
+	return function_is_bound(function, driver) ? 0 : -ENODEV;
+}
+
+/* Reads lines until one that has @text; what it says comes back in @line. */
+static int qmp_hear(int fd, const char *text, char *line, size_t size)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	size_t used = 0;
+
+	/* QEMU answers at once, but the guest's clock may run much faster. */
+	while (poll(&readable, 1, 30 * 1000) == 1) {
+		if (read(fd, line + used, 1) != 1)
+			return -errno;
+		if (line[used] == '\n') {
+			line[used] = '\0';
+			if (strstr(line, text))
+				return 0;
+			used = 0;
+		} else if (used < size - 2) {
+			used++;
+		}
+	}
+	return -ETIMEDOUT;
+}
+
+int qmp_execute(const char *command, const char *arguments)
+{
+	/* It is an error from the second time on, which does no harm. */
+	static const char negotiate[] = "{\"execute\": \"qmp_capabilities\"}\n";
+	static unsigned int last;
+	char line[4096], id[64];
+	int fd, ret;
+
+	fd = open("/dev/virtio-ports/qmp", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dprintf(fd, "%s", negotiate);
+	snprintf(id, sizeof(id), "\"id\": \"%d-%u\"", getpid(), ++last);
+	dprintf(fd, "{\"execute\": \"%s\", \"arguments\": %s, %s}\n", command,
+		arguments, id);
+	ret = qmp_hear(fd, id, line, sizeof(line));
+	close(fd);
+	if (!ret && !strstr(line, "\"return\"")) {
+		printf("# QEMU says to %s: %s\n", command, line);
+		ret = -EREMOTEIO;
+	}
+	return ret;
 }
 
 static long pasid_request(int container, u32 flags, u32 min,

@@ -17,6 +17,7 @@
 #include <linux/vfio_pasid.h>
 
 typedef __u8 u8;
+typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 
@@ -53,6 +54,8 @@ int unload_all(void);
  * type1 is $VFIO_PASID_STOCK_TYPE1, or where the kernel's packages put it.
  */
 int load_module(const char *name, const char *parameters);
+/* A module of the kernel: @path is below kernel/ of its folder. */
+int load_stock_module(const char *path);
 int load_image(const void *image, size_t size, const char *parameters);
 int read_module(const char *name, void **image, size_t *size);
 int unload_module(const char *name);
@@ -97,6 +100,31 @@ int device_of(int group, int index);
 int container_open(struct container *container, int index);
 int container_open_device(struct container *container, int index);
 void container_close(struct container *container);
+
+/* PCI functions, in sysfs. */
+
+struct function {
+	char address[16];	/* 0000:01:00.0 */
+	u16 segment;
+	u8 bus;
+	u8 devfn;
+	int group;		/* number of its IOMMU group */
+};
+
+/* The one function whose path below /sys/devices/pci0000:00 is like @pattern. */
+int function_find(struct function *function, const char *pattern);
+/* Unbinds it from the driver it has, and binds it to @driver, if not NULL. */
+int function_bind(const struct function *function, const char *driver);
+bool function_is_bound(const struct function *function, const char *driver);
+/* Writes @text to a file of the function. */
+int function_write(const struct function *function, const char *file,
+		   const char *text);
+
+/*
+ * Does @command, with @arguments in JSON, in the QEMU that runs this machine.
+ * -ENOENT without a port to it, -EREMOTEIO if QEMU refuses.
+ */
+int qmp_execute(const char *command, const char *arguments);
 
 /* ioctl(), but with the errno as the result. */
 long call(int fd, unsigned long request, void *arg);
