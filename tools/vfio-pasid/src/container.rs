@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use vfio_bindings::bindings::vfio::{VFIO_TYPE1v2_IOMMU, VFIO_API_VERSION, VFIO_TYPE1_IOMMU};
 
 use crate::{
+    aux::{AuxOptions, AuxSpace},
     error::{self, Error, Result},
     hot_reset::HotReset,
     pasid::{Pasid, PasidCaps, PasidInfo},
@@ -26,6 +27,8 @@ bitflags::bitflags! {
     pub struct Features: u32 {
         /// [`Container::alloc_pasid`], [`Container::free_pasids`], [`Container::pasid_info`].
         const PASID = uapi::VFIO_PASID_FEATURE_PASID;
+        /// [`Container::create_aux_space`], and what an [`AuxSpace`] does.
+        const AUX = uapi::VFIO_PASID_FEATURE_AUX;
         /// [`Container::hot_reset_info`].
         const HOT_RESET = uapi::VFIO_PASID_FEATURE_HOT_RESET;
     }
@@ -111,8 +114,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an empty range, and what every ioctl may return (see
-    /// [`Container::alloc_pasid`]).
+    /// `EINVAL` for an empty range, `EBUSY` if a number of the range is in use, which frees none;
+    /// and what every ioctl may return (see [`Container::alloc_pasid`]).
     pub fn free_pasids(&self, range: RangeInclusive<u32>) -> Result<()> {
         let flag = uapi::VFIO_IOMMU_FLAG_FREE_PASID;
         sys::pasid_request(self.as_fd(), flag, *range.start(), *range.end()).map(drop)
@@ -134,6 +137,22 @@ impl Container {
             width: info.width,
             caps: PasidCaps::from_bits_retain(info.caps),
         })
+    }
+
+    /// Creates an aux space.
+    ///
+    /// Its PASID is [`AuxOptions::pasid`], or a new one that all PASID-capable groups of the
+    /// container can use.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if no group of the container can use PASIDs; `ENOSPC` if the quota or the
+    /// range of numbers is used up; `ENOENT` if the process does not hold the number asked for,
+    /// `EBUSY` if that is in use; `ERANGE` if it is wider than a group can use, or if nothing of
+    /// the window can be served; `EINVAL` if the window wraps around, or has a start and no size;
+    /// `ENOMEM`; and what every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn create_aux_space(&self, options: AuxOptions) -> Result<AuxSpace> {
+        AuxSpace::new(self.clone(), options)
     }
 
     /// Whom a hot reset of `function`, which is open through this container, hits, and who owns

@@ -4,6 +4,7 @@
 
 use std::{
     ffi::CString,
+    fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
@@ -14,6 +15,7 @@ use vfio_bindings::bindings::vfio::VFIO_GROUP_FLAGS_VIABLE;
 use crate::{
     container::Container,
     error::{self, Error, Result},
+    region::Region,
     sys,
 };
 
@@ -67,7 +69,8 @@ impl Group {
     pub fn device(&self, name: &str) -> Result<Device> {
         let name = CString::new(name)
             .map_err(|_| Error::new("VFIO_GROUP_GET_DEVICE_FD", Errno::ENODEV))?;
-        sys::group_device(self.as_fd(), &name).map(Device)
+        let fd = sys::group_device(self.as_fd(), &name)?;
+        Ok(Device(File::from(fd)))
     }
 }
 
@@ -79,9 +82,22 @@ impl AsFd for Group {
 
 /// A device that this process has open. It keeps its group in the container.
 #[derive(Debug)]
-pub struct Device(OwnedFd);
+pub struct Device(File);
 
 impl Device {
+    /// A region of the device, such as [`Region::CONFIG`].
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device's kind has no region of this number.
+    pub fn region(&self, index: u32) -> Result<Region<'_>> {
+        Region::new(self, index)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Resets the slot or bus of the device, and with it whatever
     /// [`Container::hot_reset_info`] lists.
     ///

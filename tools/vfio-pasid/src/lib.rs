@@ -23,17 +23,34 @@
 //! its last group. No other process can use such a container's PASIDs, not even a forked child
 //! with the descriptor: it gets `EPERM`.
 //!
+//! An aux space ([`AuxSpace`]) is a further IO address space of a container, under its own PASID.
+//! The devices that it is attached to reach it with requests that carry the PASID:
+//!
+//! ```no_run
+//! # use vfio_pasid::{AuxOptions, Container, Group};
+//! # fn aux(container: &Container, group: &Group) -> vfio_pasid::Result<()> {
+//! let device = group.device("0000:00:12.0")?; // only an open device can be attached
+//! let space = container.create_aux_space(AuxOptions::default())?;
+//! space.attach(group.number())?;
+//! println!("PASID {}, {:x?}", space.pasid(), space.info()?);
+//! # Ok(())
+//! # } // `space` is detached and destroyed here, and its PASID goes back
+//! ```
+//!
 //! Everything else that VFIO offers works on the descriptors that [`std::os::fd::AsFd`] lends.
 
+mod aux;
 mod container;
 mod error;
 mod group;
 mod hot_reset;
 mod pasid;
 mod pci;
+mod region;
 mod sys;
 pub mod uapi;
 
+pub use aux::{AuxInfo, AuxOptions, AuxSpace, Iovas};
 pub use container::{Container, Features, IommuType};
 pub use error::{Error, Result};
 pub use group::{Device, Group};
@@ -41,3 +58,4 @@ pub use hot_reset::{HotReset, HotResetDevice, Ownership};
 pub use nix::errno::Errno;
 pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;
+pub use region::Region;

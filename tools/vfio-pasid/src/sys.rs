@@ -10,23 +10,26 @@ use std::{
     slice,
 };
 
-use vfio_bindings::bindings::vfio::vfio_group_status;
+use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
 
 use crate::{
     error::{Error, Result},
-    uapi::{HotResetDevice, HotResetInfo, PasidInfo, PasidRequest},
+    uapi::{
+        AuxAttach, AuxCreate, AuxDestroy, AuxEntry, AuxInfo, HotResetDevice, HotResetInfo,
+        PasidInfo, PasidRequest,
+    },
 };
 
 /// The system calls. Those with a plain argument are safe with any; those with a pointer want it
 /// valid for the structure that the kernel reads and writes.
 mod raw {
     use nix::{libc::c_char, request_code_none};
-    use vfio_bindings::bindings::vfio::{vfio_group_status, VFIO_BASE, VFIO_TYPE};
-
-    use crate::uapi::{
-        PasidInfo, PasidRequest, VFIO_IOMMU_HOT_RESET_INFO, VFIO_IOMMU_PASID_INFO,
-        VFIO_IOMMU_PASID_REQUEST,
+    use vfio_bindings::bindings::vfio::{
+        vfio_group_status, vfio_region_info, VFIO_BASE, VFIO_TYPE,
     };
+
+    use super::AuxInfoWithRoom;
+    use crate::uapi::*;
 
     nix::ioctl_none_bad!(get_api_version, request_code_none!(VFIO_TYPE, VFIO_BASE));
     nix::ioctl_write_int_bad!(
@@ -49,8 +52,18 @@ mod raw {
         request_code_none!(VFIO_TYPE, VFIO_BASE + 6),
         c_char
     );
+    nix::ioctl_readwrite_bad!(
+        device_region_info,
+        request_code_none!(VFIO_TYPE, VFIO_BASE + 8),
+        vfio_region_info
+    );
     nix::ioctl_write_ptr_bad!(pasid_request, VFIO_IOMMU_PASID_REQUEST, PasidRequest);
     nix::ioctl_readwrite_bad!(pasid_info, VFIO_IOMMU_PASID_INFO, PasidInfo);
+    nix::ioctl_readwrite_bad!(aux_create, VFIO_IOMMU_AUX_CREATE, AuxCreate);
+    nix::ioctl_write_ptr_bad!(aux_destroy, VFIO_IOMMU_AUX_DESTROY, AuxDestroy);
+    nix::ioctl_write_ptr_bad!(aux_attach, VFIO_IOMMU_AUX_ATTACH, AuxAttach);
+    nix::ioctl_write_ptr_bad!(aux_detach, VFIO_IOMMU_AUX_DETACH, AuxAttach);
+    nix::ioctl_readwrite_bad!(aux_info, VFIO_IOMMU_AUX_INFO, AuxInfoWithRoom);
     nix::ioctl_readwrite_bad!(hot_reset_info, VFIO_IOMMU_HOT_RESET_INFO, u32);
     nix::ioctl_write_ptr_bad!(
         hot_reset,
@@ -108,6 +121,19 @@ pub(crate) fn group_device(group: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Offset, in the device's file, and size of a region.
+pub(crate) fn device_region(device: BorrowedFd<'_>, index: u32) -> Result<(u64, u64)> {
+    let mut info = vfio_region_info {
+        argsz: size_of::<vfio_region_info>() as u32,
+        index,
+        ..vfio_region_info::default()
+    };
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::device_region_info(device.as_raw_fd(), &mut info) };
+    named("VFIO_DEVICE_GET_REGION_INFO", result)?;
+    Ok((info.offset, info.size))
+}
+
 pub(crate) fn pasid_request(
     container: BorrowedFd<'_>,
     flags: u32,
@@ -135,6 +161,90 @@ pub(crate) fn pasid_info(container: BorrowedFd<'_>, group: u32) -> Result<PasidI
     let result = unsafe { raw::pasid_info(container.as_raw_fd(), &mut info) };
     named("VFIO_IOMMU_PASID_INFO", result)?;
     Ok(info)
+}
+
+/// `create` is the wish, and what was granted.
+pub(crate) fn aux_create(container: BorrowedFd<'_>, create: &mut AuxCreate) -> Result<()> {
+    create.argsz = size_of::<AuxCreate>() as u32;
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::aux_create(container.as_raw_fd(), create) };
+    named("VFIO_IOMMU_AUX_CREATE", result).map(drop)
+}
+
+pub(crate) fn aux_destroy(container: BorrowedFd<'_>, pasid: u32) -> Result<()> {
+    let destroy = AuxDestroy {
+        argsz: size_of::<AuxDestroy>() as u32,
+        pasid,
+        ..AuxDestroy::default()
+    };
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::aux_destroy(container.as_raw_fd(), &destroy) };
+    named("VFIO_IOMMU_AUX_DESTROY", result).map(drop)
+}
+
+fn attach_argument(pasid: u32, group: u32) -> AuxAttach {
+    AuxAttach {
+        argsz: size_of::<AuxAttach>() as u32,
+        flags: 0,
+        pasid,
+        group,
+    }
+}
+
+pub(crate) fn aux_attach(container: BorrowedFd<'_>, pasid: u32, group: u32) -> Result<()> {
+    let attach = attach_argument(pasid, group);
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::aux_attach(container.as_raw_fd(), &attach) };
+    named("VFIO_IOMMU_AUX_ATTACH", result).map(drop)
+}
+
+pub(crate) fn aux_detach(container: BorrowedFd<'_>, pasid: u32, group: u32) -> Result<()> {
+    let detach = attach_argument(pasid, group);
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::aux_detach(container.as_raw_fd(), &detach) };
+    named("VFIO_IOMMU_AUX_DETACH", result).map(drop)
+}
+
+/// As many entries as one call is asked for: a kilobyte.
+pub(crate) const AUX_ENTRIES: usize = 32;
+
+/// `struct vfio_iommu_aux_info`, with its entries.
+#[repr(C)]
+pub(crate) struct AuxInfoWithRoom {
+    info: AuxInfo,
+    entries: [AuxEntry; AUX_ENTRIES],
+}
+
+impl AuxInfoWithRoom {
+    /// The structure without its entries: what is in the window, and the cursor.
+    pub(crate) fn info(&self) -> &AuxInfo {
+        &self.info
+    }
+
+    /// The entries that were filled in.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &AuxEntry> {
+        self.entries.iter().take(self.info.count as usize)
+    }
+}
+
+pub(crate) fn aux_info(
+    container: BorrowedFd<'_>,
+    pasid: u32,
+    cursor: u64,
+) -> Result<AuxInfoWithRoom> {
+    let mut answer = AuxInfoWithRoom {
+        info: AuxInfo {
+            argsz: size_of::<AuxInfoWithRoom>() as u32,
+            pasid,
+            cursor,
+            ..AuxInfo::default()
+        },
+        entries: [AuxEntry::default(); AUX_ENTRIES],
+    };
+    // SAFETY: The structure is ours, argsz is its size, and any content will do for its fields.
+    let result = unsafe { raw::aux_info(container.as_raw_fd(), &mut answer) };
+    named("VFIO_IOMMU_AUX_INFO", result)?;
+    Ok(answer)
 }
 
 /// Devices behind a structure that ends with them, as the kernel wants both in memory.

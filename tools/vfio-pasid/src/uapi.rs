@@ -10,6 +10,8 @@ use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
 pub const VFIO_PASID_EXTENSION: c_ulong = 0x5041;
 /// Feature: `VFIO_IOMMU_PASID_REQUEST` and `VFIO_IOMMU_PASID_INFO`.
 pub const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
+/// Feature: `VFIO_IOMMU_AUX_CREATE` to `VFIO_IOMMU_AUX_INFO`.
+pub const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
 /// Feature: `VFIO_IOMMU_HOT_RESET_INFO`.
 pub const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
@@ -63,6 +65,113 @@ pub struct PasidInfo {
     pub caps: u32,
     /// 0.
     pub reserved: u32,
+}
+
+/// Creates an aux space: [`AuxCreate`].
+pub const VFIO_IOMMU_AUX_CREATE: c_ulong = request_code_none!(VFIO_TYPE, 0x43);
+/// Flag of [`AuxCreate`]: `pasid` is one that the process holds.
+pub const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;
+
+/// `struct vfio_iommu_aux_create`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxCreate {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// [`VFIO_AUX_FIXED_PASID`] or 0.
+    pub flags: u32,
+    /// In with the flag; out: the name of the space.
+    pub pasid: u32,
+    /// 0.
+    pub reserved: u32,
+    /// In: start of the window wished for; out: granted.
+    pub iova_start: u64,
+    /// In: its size in bytes, or 0 for all there is; out: granted.
+    pub iova_size: u64,
+    /// Out: the page sizes that can be mapped, a bit for each.
+    pub pgsize_bitmap: u64,
+}
+
+/// Detaches and frees an aux space: [`AuxDestroy`].
+pub const VFIO_IOMMU_AUX_DESTROY: c_ulong = request_code_none!(VFIO_TYPE, 0x44);
+
+/// `struct vfio_iommu_aux_destroy`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxDestroy {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// 0.
+    pub flags: u32,
+    /// The space.
+    pub pasid: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// Attaches an aux space to the device of a group: [`AuxAttach`].
+pub const VFIO_IOMMU_AUX_ATTACH: c_ulong = request_code_none!(VFIO_TYPE, 0x45);
+/// Detaches it: [`AuxAttach`].
+pub const VFIO_IOMMU_AUX_DETACH: c_ulong = request_code_none!(VFIO_TYPE, 0x46);
+
+/// `struct vfio_iommu_aux_attach`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxAttach {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// 0.
+    pub flags: u32,
+    /// The space.
+    pub pasid: u32,
+    /// A group of the container.
+    pub group: u32,
+}
+
+/// Tells what an aux space is and what it is attached to: [`AuxInfo`], followed by room for
+/// [`AuxEntry`].
+pub const VFIO_IOMMU_AUX_INFO: c_ulong = request_code_none!(VFIO_TYPE, 0x49);
+/// Type of [`AuxEntry`]: a part of the window that cannot be mapped.
+pub const VFIO_AUX_ENTRY_HOLE: u32 = 1;
+/// Type of [`AuxEntry`]: a group that the space is attached to.
+pub const VFIO_AUX_ENTRY_GROUP: u32 = 2;
+
+/// `struct vfio_iommu_aux_info`, without its entries.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxInfo {
+    /// Size of the structure in bytes, with the room for the entries.
+    pub argsz: u32,
+    /// 0.
+    pub flags: u32,
+    /// The space.
+    pub pasid: u32,
+    /// Out: entries filled in.
+    pub count: u32,
+    /// Out: start of the window.
+    pub iova_start: u64,
+    /// Out: its size in bytes.
+    pub iova_size: u64,
+    /// Out: the page sizes that can be mapped, a bit for each.
+    pub pgsize_bitmap: u64,
+    /// In: 0, or what the last call left; out: 0 when nothing is left.
+    pub cursor: u64,
+}
+
+/// `struct vfio_iommu_aux_entry`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxEntry {
+    /// `VFIO_AUX_ENTRY_*`.
+    pub entry_type: u32,
+    /// Group: its number.
+    pub data: u32,
+    /// Hole: where it starts.
+    pub iova: u64,
+    /// Hole: bytes.
+    pub size: u64,
+    /// 0.
+    pub vaddr: u64,
 }
 
 /// Tells whom a hot reset hits, and who owns them: [`HotResetInfo`], followed by one

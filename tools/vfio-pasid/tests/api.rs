@@ -6,7 +6,7 @@
 
 use std::{fs::File, io, os::fd::OwnedFd};
 
-use vfio_pasid::{Container, Errno, IommuType, PciFunction, ANY_PASID};
+use vfio_pasid::{AuxOptions, Container, Errno, IommuType, PciFunction, ANY_PASID};
 
 /// Something that takes no VFIO ioctl.
 fn not_a_container() -> Container {
@@ -25,6 +25,10 @@ fn an_error_names_the_ioctl_and_the_errno() {
         container.free_pasids(ANY_PASID).expect_err("no container"),
         container.pasid_info(None).expect_err("no container"),
         container
+            .create_aux_space(AuxOptions::default())
+            .map(drop)
+            .expect_err("no container"),
+        container
             .hot_reset_info("00:10.0".parse().expect("an address"))
             .expect_err("no container"),
     ];
@@ -34,6 +38,7 @@ fn an_error_names_the_ioctl_and_the_errno() {
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_INFO",
+        "VFIO_IOMMU_AUX_CREATE",
         "VFIO_IOMMU_HOT_RESET_INFO",
     ];
     for (error, call) in errors.into_iter().zip(calls) {

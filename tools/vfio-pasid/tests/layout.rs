@@ -34,6 +34,7 @@ fn rust_side() -> Vec<(String, u128)> {
     let mut values = constants![
         VFIO_PASID_EXTENSION,
         VFIO_PASID_FEATURE_PASID,
+        VFIO_PASID_FEATURE_AUX,
         VFIO_PASID_FEATURE_HOT_RESET,
         VFIO_IOMMU_PASID_REQUEST,
         VFIO_IOMMU_FLAG_ALLOC_PASID,
@@ -42,6 +43,14 @@ fn rust_side() -> Vec<(String, u128)> {
         VFIO_PASID_NO_GROUP,
         VFIO_PASID_CAP_EXEC,
         VFIO_PASID_CAP_PRIV,
+        VFIO_IOMMU_AUX_CREATE,
+        VFIO_AUX_FIXED_PASID,
+        VFIO_IOMMU_AUX_DESTROY,
+        VFIO_IOMMU_AUX_ATTACH,
+        VFIO_IOMMU_AUX_DETACH,
+        VFIO_IOMMU_AUX_INFO,
+        VFIO_AUX_ENTRY_HOLE,
+        VFIO_AUX_ENTRY_GROUP,
         VFIO_IOMMU_HOT_RESET_INFO
     ];
     values.extend(structure!(
@@ -63,6 +72,54 @@ fn rust_side() -> Vec<(String, u128)> {
         width = "width",
         caps = "caps",
         reserved = "reserved"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_create",
+        AuxCreate,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        reserved = "reserved",
+        iova_start = "iova_start",
+        iova_size = "iova_size",
+        pgsize_bitmap = "pgsize_bitmap"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_destroy",
+        AuxDestroy,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        reserved = "reserved"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_attach",
+        AuxAttach,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        group = "group"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_info",
+        AuxInfo,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        count = "count",
+        iova_start = "iova_start",
+        iova_size = "iova_size",
+        pgsize_bitmap = "pgsize_bitmap",
+        cursor = "cursor"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_entry",
+        AuxEntry,
+        entry_type = "type",
+        data = "data",
+        iova = "iova",
+        size = "size",
+        vaddr = "vaddr"
     ));
     values.extend(structure!(
         "vfio_iommu_hot_reset_info",

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Aux spaces: further IO address spaces of a container, each under its own PASID.
+
+use std::os::fd::AsFd;
+
+use crate::{container::Container, error::Result, sys, uapi};
+
+/// An interval of IO addresses, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Iovas {
+    /// The first address.
+    pub start: u64,
+    /// How many; all 2^64 count as one less.
+    pub size: u64,
+}
+
+/// What an aux space should be: by default one with a new PASID and all addresses there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuxOptions {
+    /// A number that this process holds and that shall name the space. While it does, the number
+    /// cannot be freed: destroy the space before you drop its [`crate::Pasid`].
+    pub pasid: Option<u32>,
+    /// The window wished for: the part of the IO address space that will be used.
+    pub window: Option<Iovas>,
+}
+
+/// An aux space: an IO address space of a container besides its own. A device that it is attached
+/// to addresses it with requests that carry its PASID.
+///
+/// It is empty and attached to nothing when new, and destroyed when dropped.
+#[derive(Debug)]
+#[must_use = "dropping an aux space destroys it"]
+pub struct AuxSpace {
+    container: Container,
+    destroyed: bool,
+    pasid: u32,
+    window: Iovas,
+    page_sizes: u64,
+}
+
+impl AuxSpace {
+    pub(crate) fn new(container: Container, options: AuxOptions) -> Result<Self> {
+        let window = options.window.unwrap_or(Iovas { start: 0, size: 0 });
+        let mut create = uapi::AuxCreate {
+            iova_start: window.start,
+            iova_size: window.size,
+            ..uapi::AuxCreate::default()
+        };
+        if let Some(pasid) = options.pasid {
+            create.flags = uapi::VFIO_AUX_FIXED_PASID;
+            create.pasid = pasid;
+        }
+        sys::aux_create(container.as_fd(), &mut create)?;
+        Ok(Self {
+            container,
+            destroyed: false,
+            pasid: create.pasid,
+            window: Iovas {
+                start: create.iova_start,
+                size: create.iova_size,
+            },
+            page_sizes: create.pgsize_bitmap,
+        })
+    }
+
+    /// The PASID that names the space.
+    pub fn pasid(&self) -> u32 {
+        self.pasid
+    }
+
+    /// The window that was granted: the largest page-aligned part of the wish that the IOMMU can
+    /// serve.
+    pub fn window(&self) -> Iovas {
+        self.window
+    }
+
+    /// The page sizes that the space can map, a bit for each.
+    pub fn page_sizes(&self) -> u64 {
+        self.page_sizes
+    }
+
+    /// Attaches the space to the PASID-capable device of `group`, a group of the container (the N
+    /// of `/dev/vfio/N`). The device must be open; its last close detaches, a reset does not.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the group is not in the container; `EOPNOTSUPP` if it has no PASID-capable
+    /// device, or several; `ENODEV` if that device is not open through the container; `ERANGE` if
+    /// the PASID is wider than it can use; `EEXIST` if the space is attached to it already;
+    /// `EBUSY` if another user has the PASID on that group, or the device is being reset;
+    /// `EINVAL` if it cannot serve the space; `ENOMEM`; and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn attach(&self, group: u32) -> Result<()> {
+        sys::aux_attach(self.container.as_fd(), self.pasid, group)
+    }
+
+    /// Detaches the space from `group`. Once this returns, the device can no longer address the
+    /// space.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the group is not in the container or the space is not attached to it, and what
+    /// every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn detach(&self, group: u32) -> Result<()> {
+        sys::aux_detach(self.container.as_fd(), self.pasid, group)
+    }
+
+    /// What the space is, and what it is attached to. What changes meanwhile may be missed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the space went with its container, `ENOMEM`, and what every ioctl may return
+    /// (see [`Container::alloc_pasid`]).
+    pub fn info(&self) -> Result<AuxInfo> {
+        AuxInfo::collect(|cursor| {
+            let answer = sys::aux_info(self.container.as_fd(), self.pasid, cursor)?;
+            Ok((*answer.info(), answer.entries().copied().collect()))
+        })
+    }
+
+    /// Destroys the space, and says if that failed, which dropping cannot: detaches it from every
+    /// group, and frees its PASID unless that came from [`AuxOptions::pasid`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the space went with its container, and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn destroy(mut self) -> Result<()> {
+        self.destroyed = true;
+        sys::aux_destroy(self.container.as_fd(), self.pasid)
+    }
+}
+
+impl Drop for AuxSpace {
+    fn drop(&mut self) {
+        if !self.destroyed {
+            // It fails if the space went with its container, or if this is a forked child, whose
+            // space it is not. Nothing is left to do in either case.
+            let _ = sys::aux_destroy(self.container.as_fd(), self.pasid);
+        }
+    }
+}
+
+/// The answer of [`AuxSpace::info`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuxInfo {
+    /// The window.
+    pub window: Iovas,
+    /// The page sizes that the space can map, a bit for each.
+    pub page_sizes: u64,
+    /// Where in the window nothing can be mapped, in ascending order.
+    pub holes: Vec<Iovas>,
+    /// The groups that the space is attached to, in ascending order of their numbers.
+    pub groups: Vec<u32>,
+}
+
+impl AuxInfo {
+    /// Asks, from cursor 0 on, until nothing is left. Entries of a type that is not known here
+    /// are skipped.
+    fn collect(
+        mut ask: impl FnMut(u64) -> Result<(uapi::AuxInfo, Vec<uapi::AuxEntry>)>,
+    ) -> Result<Self> {
+        let (mut holes, mut groups) = (Vec::new(), Vec::new());
+        let mut cursor = 0;
+        loop {
+            let (info, entries) = ask(cursor)?;
+            for entry in entries {
+                match entry.entry_type {
+                    uapi::VFIO_AUX_ENTRY_HOLE => holes.push(Iovas {
+                        start: entry.iova,
+                        size: entry.size,
+                    }),
+                    uapi::VFIO_AUX_ENTRY_GROUP => groups.push(entry.data),
+                    _ => {}
+                }
+            }
+            cursor = info.cursor;
+            if cursor == 0 {
+                return Ok(Self {
+                    window: Iovas {
+                        start: info.iova_start,
+                        size: info.iova_size,
+                    },
+                    page_sizes: info.pgsize_bitmap,
+                    holes,
+                    groups,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use nix::errno::Errno;
+
+    fn hole(iova: u64) -> uapi::AuxEntry {
+        uapi::AuxEntry {
+            entry_type: uapi::VFIO_AUX_ENTRY_HOLE,
+            iova,
+            size: 0x1000,
+            ..uapi::AuxEntry::default()
+        }
+    }
+
+    fn group(data: u32) -> uapi::AuxEntry {
+        uapi::AuxEntry {
+            entry_type: uapi::VFIO_AUX_ENTRY_GROUP,
+            data,
+            ..uapi::AuxEntry::default()
+        }
+    }
+
+    /// Answers as the kernel does, two entries a call; the cursor is where to go on.
+    fn kernel(entries: &[uapi::AuxEntry], cursor: u64) -> (uapi::AuxInfo, Vec<uapi::AuxEntry>) {
+        let rest: Vec<_> = entries.iter().skip(cursor as usize).copied().collect();
+        let info = uapi::AuxInfo {
+            iova_size: 1 << 48,
+            pgsize_bitmap: 0x4020_1000,
+            cursor: if rest.len() > 2 { cursor + 2 } else { 0 },
+            ..uapi::AuxInfo::default()
+        };
+        (info, rest.into_iter().take(2).collect())
+    }
+
+    #[test]
+    fn info_follows_the_cursor_to_the_end() {
+        let unknown = uapi::AuxEntry {
+            entry_type: 77,
+            ..uapi::AuxEntry::default()
+        };
+        let all = [hole(0), hole(0x8000), group(3), group(7), unknown];
+        for count in 0..=all.len() {
+            let mut calls = 0;
+            let info = AuxInfo::collect(|cursor| {
+                calls += 1;
+                Ok(kernel(&all[..count], cursor))
+            });
+            let info = info.expect("an answer");
+            assert_eq!(calls, count.div_ceil(2).max(1));
+            assert_eq!(info.window.size, 1 << 48);
+            assert_eq!(info.page_sizes, 0x4020_1000);
+            let starts: Vec<_> = info.holes.iter().map(|hole| hole.start).collect();
+            assert_eq!(starts, [0, 0x8000][..count.min(2)]);
+            assert_eq!(info.groups, [3, 7][..count.saturating_sub(2).min(2)]);
+        }
+    }
+
+    #[test]
+    fn info_ends_at_the_first_error() {
+        let error = AuxInfo::collect(|cursor| match cursor {
+            0 => Ok(kernel(&[hole(0), hole(1), hole(2)], 0)),
+            _ => Err(Error::new("VFIO_IOMMU_AUX_INFO", Errno::ENOENT)),
+        });
+        assert_eq!(error.expect_err("the second call").errno(), Errno::ENOENT);
+    }
+}
