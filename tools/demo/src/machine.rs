@@ -76,13 +76,7 @@ impl SetUp {
     /// Gives the devices back and unloads the modules, which must not be in use.
     pub fn undo(self) -> Result<()> {
         chapter("Everything is back as it was");
-        let mut drivers = Vec::new();
-        for device in self.devices {
-            device.release_from_vfio()?;
-            let driver = device.driver()?;
-            drivers.push(format!("{device}: {}", driver.as_deref().unwrap_or("none")));
-        }
-        line("drivers", drivers.join(", "));
+        line("drivers of the devices", self.release_devices()?.join(", "));
         for module in ["vfio_iommu_type1", "vfio_pasid"] {
             let users = users(module)?;
             run(Command::new("rmmod").arg(module))?;
@@ -97,6 +91,17 @@ impl SetUp {
         ensure!(new == 0, "the kernel complained (taint {new}): see dmesg");
         line("warnings of the kernel", "none");
         Ok(())
+    }
+
+    /// Takes the devices from vfio-pci, and returns which drivers they have now.
+    fn release_devices(&self) -> Result<Vec<String>> {
+        let mut drivers = Vec::new();
+        for device in &self.devices {
+            device.release_from_vfio()?;
+            let driver = device.driver()?;
+            drivers.push(driver.unwrap_or_else(|| "none".to_owned()));
+        }
+        Ok(drivers)
     }
 }
 

@@ -5,6 +5,8 @@
 //! Every line says what was done and what came back. The first thing that does not happen as
 //! told ends the story, with a sentence on stderr and exit status 1.
 
+mod aux;
+mod device;
 mod hot_reset;
 mod machine;
 mod owner;
@@ -19,7 +21,7 @@ use vfio_pasid::PciFunction;
 
 /// Tells the story of PASIDs for VFIO containers on this machine.
 ///
-/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and four
+/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and five
 /// PCI devices that nobody needs, in IOMMU groups of their own. After a failure, modules and
 /// devices are left as they are at that moment.
 #[derive(Parser)]
@@ -39,6 +41,8 @@ enum Process {
         first: PciFunction,
         /// Another PCI device, for the second process
         second: PciFunction,
+        /// A pasid-device with PASIDs (Documentation/device.rst)
+        pasid_device: PciFunction,
         /// A PCI device below a port that can be reset
         function: PciFunction,
         /// Another function of that device
@@ -49,11 +53,18 @@ enum Process {
     Second(second::Options),
 }
 
-fn story(modules: PathBuf, pair: [PciFunction; 2], slot: [PciFunction; 2]) -> Result<()> {
+fn story(
+    modules: PathBuf,
+    pair: [PciFunction; 2],
+    pasid_device: PciFunction,
+    slot: [PciFunction; 2],
+) -> Result<()> {
     story::title();
-    let machine = machine::SetUp::new(modules, [pair, slot].concat())?;
+    let devices = [&pair[..], &[pasid_device], &slot].concat();
+    let machine = machine::SetUp::new(modules, devices)?;
     let [first, second] = pair;
     owner::run(first, second)?;
+    aux::run(pasid_device)?;
     let [function, neighbour] = slot;
     hot_reset::run(function, neighbour)?;
     machine.undo()
@@ -65,9 +76,15 @@ fn main() -> ExitCode {
             modules,
             first,
             second,
+            pasid_device,
             function,
             neighbour,
-        } => story(modules, [first, second], [function, neighbour]),
+        } => story(
+            modules,
+            [first, second],
+            pasid_device,
+            [function, neighbour],
+        ),
         Process::Second(options) => second::run(&options).context("in the second process"),
     };
     match result {

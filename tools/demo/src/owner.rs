@@ -53,7 +53,7 @@ impl OpenContainer {
 /// Tells the story, with `first` for this process and `second` for the other.
 pub fn run(first: PciFunction, second: PciFunction) -> Result<()> {
     chapter(format!(
-        "Process {} opens a container with {first}",
+        "Process {} opens a container with {first}, and allocates up to its quota",
         process::id()
     ));
     let open = OpenContainer::new(first)?;
@@ -67,7 +67,6 @@ pub fn run(first: PciFunction, second: PciFunction) -> Result<()> {
     line("VFIO_CHECK_EXTENSION", names.join(", "));
     holds(container, 0, QUOTA)?;
 
-    chapter("It allocates PASIDs, up to its quota");
     let highest = alloc(container, ANY_PASID, "")?;
     let next = alloc(container, ANY_PASID, "")?;
     let in_range = [
