@@ -141,7 +141,8 @@ struct vfio_iommu_pasid_info {
  * Errors:
  *
  *   EINVAL      the wish wraps around, or has a start and no size
- *   EOPNOTSUPP  no group of the container can use PASIDs
+ *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
+ *               no address spaces for them
  *   ENOENT      FIXED: the process does not hold the number
  *   EBUSY       FIXED: the number is in use
  *   ERANGE      nothing of the wish can be served; FIXED: the number is wider
@@ -204,7 +205,8 @@ struct vfio_iommu_aux_destroy {
  *
  * and of ATTACH:
  *
- *   EOPNOTSUPP  the group has no PASID-capable device, or several
+ *   EOPNOTSUPP  the group has no PASID-capable device, or several; its IOMMU
+ *               driver cannot attach address spaces under a PASID
  *   ENODEV      the device is not open through this container
  *   ERANGE      the PASID is wider than the device can use
  *   EEXIST      the space is attached to the group already
