@@ -10,4 +10,6 @@ guest --pasid-device 'id=wide1,bus=rp0'
 guest --pasid-device 'id=narrow,bus=rp1 --pasid-width 8'
 guest --pasid-device 'id=none,addr=11.0 --no-pasid'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
+run aux
 run aux_dma
+run aux_lifecycle

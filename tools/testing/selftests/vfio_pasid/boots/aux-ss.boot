@@ -7,4 +7,6 @@ guest --pasid-device 'id=wide1,addr=10.0'
 guest --pasid-device 'id=narrow,addr=11.0 --pasid-width 8'
 guest --pasid-device 'id=none,bus=rp1 --no-tlp-prefix'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
+run aux
 run aux_dma
+run aux_lifecycle
