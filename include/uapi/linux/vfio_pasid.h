@@ -123,7 +123,7 @@ struct vfio_iommu_pasid_info {
  */
 
 /**
- * VFIO_IOMMU_AUX_CREATE - _IO(VFIO_TYPE, 0x43)
+ * struct vfio_iommu_aux_create - VFIO_IOMMU_AUX_CREATE
  * @argsz: size of the structure
  * @flags: VFIO_AUX_FIXED_PASID: use @pasid, which the process holds and which
  *         has no space yet. Otherwise a number is taken that all PASID-capable
@@ -163,7 +163,7 @@ struct vfio_iommu_aux_create {
 #define VFIO_IOMMU_AUX_CREATE		_IO(VFIO_TYPE, 0x43)
 
 /**
- * VFIO_IOMMU_AUX_DESTROY - _IO(VFIO_TYPE, 0x44)
+ * struct vfio_iommu_aux_destroy - VFIO_IOMMU_AUX_DESTROY
  * @argsz: size of the structure
  * @flags: 0
  * @pasid: the space
@@ -185,8 +185,7 @@ struct vfio_iommu_aux_destroy {
 #define VFIO_IOMMU_AUX_DESTROY		_IO(VFIO_TYPE, 0x44)
 
 /**
- * VFIO_IOMMU_AUX_ATTACH - _IO(VFIO_TYPE, 0x45)
- * VFIO_IOMMU_AUX_DETACH - _IO(VFIO_TYPE, 0x46)
+ * struct vfio_iommu_aux_attach - VFIO_IOMMU_AUX_ATTACH, VFIO_IOMMU_AUX_DETACH
  * @argsz: size of the structure
  * @flags: 0
  * @pasid: the space
@@ -246,7 +245,7 @@ struct vfio_iommu_aux_entry {
 };
 
 /**
- * VFIO_IOMMU_AUX_INFO - _IO(VFIO_TYPE, 0x49)
+ * struct vfio_iommu_aux_info - VFIO_IOMMU_AUX_INFO
  * @argsz: size of the structure with the room for @entries
  * @flags: 0
  * @pasid: the space

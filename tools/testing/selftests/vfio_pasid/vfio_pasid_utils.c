@@ -234,6 +234,20 @@ int unload_all(void)
 	return ret;
 }
 
+/* Those that modprobe would take from the kernel's command line: there is one. */
+static const char *type1_parameters(void)
+{
+	static const char parameter[] = "allow_unsafe_interrupts=1";
+	char line[4096] = "";
+	FILE *file = fopen("/proc/cmdline", "re");
+	bool found = file && fgets(line, sizeof(line), file) &&
+		     strstr(line, "vfio_iommu_type1.allow_unsafe_interrupts=1");
+
+	if (file)
+		fclose(file);
+	return found ? parameter : "";
+}
+
 int use_modules(const struct limits *limits)
 {
 	char parameters[128];
@@ -250,7 +264,7 @@ int use_modules(const struct limits *limits)
 		 limits->min, limits->max);
 	ret = load_module("vfio_pasid", parameters);
 	if (!ret)
-		ret = load_module("vfio_iommu_type1", "");
+		ret = load_module("vfio_iommu_type1", type1_parameters());
 	return ret;
 }
 
@@ -276,7 +290,7 @@ int use_type1(enum type1 which)
 	if (ret)
 		return ret;
 	stock_file(path, sizeof(path));
-	return load_file(path, "");
+	return load_file(path, type1_parameters());
 }
 
 int kernel_log_open(void)
@@ -342,7 +356,7 @@ static int is_address(const struct dirent *entry)
 }
 
 /* Every group once, in the order of its devices' addresses. */
-static void find_groups(void)
+void find_groups(void)
 {
 	struct dirent **entries;
 	int count;
@@ -385,6 +399,11 @@ int group_number(int index)
 		return -ENXIO;
 	}
 	return groups[index].number;
+}
+
+const char *group_device(int index)
+{
+	return group_number(index) < 0 ? NULL : groups[index].device;
 }
 
 int container_node(void)
@@ -677,6 +696,83 @@ bool pasid_is_free(int container, u32 pasid)
 		return false;
 	pasid_free(container, pasid, pasid);
 	return true;
+}
+
+static long create(int container, u32 flags, u32 pasid)
+{
+	struct vfio_iommu_aux_create create = {
+		.argsz = sizeof(create),
+		.flags = flags,
+		.pasid = pasid,
+	};
+	long ret = call(container, VFIO_IOMMU_AUX_CREATE, &create);
+
+	return ret ? ret : (long)create.pasid;
+}
+
+long aux_create(int container)
+{
+	return create(container, 0, 0);
+}
+
+int aux_create_fixed(int container, u32 pasid)
+{
+	long ret = create(container, VFIO_AUX_FIXED_PASID, pasid);
+
+	return ret == pasid ? 0 : ret < 0 ? ret : -EPROTO;
+}
+
+int aux_destroy(int container, u32 pasid)
+{
+	struct vfio_iommu_aux_destroy destroy = {
+		.argsz = sizeof(destroy),
+		.pasid = pasid,
+	};
+
+	return call(container, VFIO_IOMMU_AUX_DESTROY, &destroy);
+}
+
+static int change(int container, unsigned long request, u32 pasid, u32 group)
+{
+	struct vfio_iommu_aux_attach attach = {
+		.argsz = sizeof(attach),
+		.pasid = pasid,
+		.group = group,
+	};
+
+	return call(container, request, &attach);
+}
+
+int aux_attach(int container, u32 pasid, u32 group)
+{
+	return change(container, VFIO_IOMMU_AUX_ATTACH, pasid, group);
+}
+
+int aux_detach(int container, u32 pasid, u32 group)
+{
+	return change(container, VFIO_IOMMU_AUX_DETACH, pasid, group);
+}
+
+int aux_info(int container, u32 pasid, int room, struct aux_info *info)
+{
+	info->head.argsz = sizeof(info->head) + room * sizeof(info->entries[0]);
+	info->head.flags = 0;
+	info->head.pasid = pasid;
+	return call(container, VFIO_IOMMU_AUX_INFO, info);
+}
+
+int aux_is_attached(int container, u32 pasid, u32 group)
+{
+	struct aux_info info = { .head.cursor = 0 };
+	int ret = aux_info(container, pasid, AUX_ENTRIES, &info);
+
+	if (ret)
+		return ret;
+	for (u32 i = 0; i < info.head.count; i++)
+		if (info.entries[i].type == VFIO_AUX_ENTRY_GROUP &&
+		    info.entries[i].data == group)
+			return 1;
+	return 0;
 }
 
 /* Other processes */

@@ -76,6 +76,10 @@ bool kernel_log_has(int fd, const char *first, const char *second);
 int group_count(void);
 /* What user space calls the @index-th of them (/dev/vfio/N). */
 int group_number(int index);
+/* The address of its device, or NULL. */
+const char *group_device(int index);
+/* Looks again, after devices came or went. */
+void find_groups(void);
 
 struct container {
 	int fd;
@@ -134,6 +138,26 @@ long pasid_used(int container);
 long pasid_quota(int container);
 /* Whether nobody holds @pasid: tries to take it and gives it back. */
 bool pasid_is_free(int container, u32 pasid);
+
+/* A new aux space: its PASID. */
+long aux_create(int container);
+int aux_create_fixed(int container, u32 pasid);
+int aux_destroy(int container, u32 pasid);
+int aux_attach(int container, u32 pasid, u32 group);
+int aux_detach(int container, u32 pasid, u32 group);
+
+/* VFIO_IOMMU_AUX_INFO with room for as many entries as a test wants. */
+#define AUX_ENTRIES	80
+
+struct aux_info {
+	struct vfio_iommu_aux_info head;
+	struct vfio_iommu_aux_entry entries[AUX_ENTRIES];
+};
+
+/* @info->head.cursor is the caller's; @room entries at most. */
+int aux_info(int container, u32 pasid, int room, struct aux_info *info);
+/* Whether the space is attached to the group; an error if there is no space. */
+int aux_is_attached(int container, u32 pasid, u32 group);
 
 /* Other processes. */
 
