@@ -10,6 +10,7 @@ use kernel::{
 
 use crate::{
     kernel::{
+        errno::eopnotsupp,
         group::Group,
         iommu::{Attachment, Domain},
         resv::reserved_regions,
@@ -49,7 +50,7 @@ impl AuxSpace {
     ) -> Result<Self> {
         let domain = group
             .with_pasid_device(|device, _| Domain::new(device))
-            .ok_or(EOPNOTSUPP)??;
+            .ok_or_else(eopnotsupp)??;
         let reserved = reserved_regions(group)?;
         let window = Window::negotiate(wish, domain.aperture()?, domain.page(), &reserved)?;
         Ok(Self {
@@ -96,7 +97,7 @@ impl AuxSpace {
             Ok(_) => return Err(EEXIST),
             Err(place) => place,
         };
-        let support = device.device().pasid_support().ok_or(EOPNOTSUPP)?;
+        let support = device.device().pasid_support().ok_or_else(eopnotsupp)?;
         if self.pasid() >> support.width != 0 {
             return Err(ERANGE);
         }

@@ -20,6 +20,7 @@ use crate::{
     kernel::{
         abi::VFIO_PASID_EXTENSION,
         device::GroupDevice,
+        errno::eopnotsupp,
         group::Group,
         mm::current_mm,
         pci::{Address, PciDevice},
@@ -116,7 +117,7 @@ impl Contents {
             .iter()
             .filter_map(|group| Some((group, group.pasid_support()?.width)))
             .min_by_key(|&(_, width)| width)
-            .ok_or(EOPNOTSUPP)
+            .ok_or_else(eopnotsupp)
     }
 
     /// The open device at `address`.
@@ -149,7 +150,7 @@ impl Contents {
     ///
     /// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
     pub(crate) fn open_device(&self, group: &Group) -> Result<&PinnedDevice> {
-        group.pasid_support().ok_or(EOPNOTSUPP)?;
+        group.pasid_support().ok_or_else(eopnotsupp)?;
         self.devices
             .iter()
             .find(|open| group.has(open.device()) && open.device().pasid_support().is_some())

@@ -11,6 +11,7 @@ use kernel::{prelude::*, sync::Arc};
 use crate::{
     kernel::{
         device::GroupDevice,
+        errno::eopnotsupp,
         iommu::{GlobalPasid, HardwareEntry}, //
     },
     mm::{PasidInUse, VfioMm}, //
@@ -66,7 +67,7 @@ impl DefaultPasids {
         attach: impl FnOnce(u32) -> Result<HardwareEntry>,
     ) -> Result {
         // Attaching to a device without PASIDs succeeds in the core, and does nothing.
-        host.pasid_support().ok_or(EOPNOTSUPP)?;
+        host.pasid_support().ok_or_else(eopnotsupp)?;
         if let Some(attached) = self.find(domain) {
             return attached.attach(device, attach);
         }

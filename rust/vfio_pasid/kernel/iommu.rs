@@ -11,7 +11,7 @@ use kernel::{
     sync::Arc, //
 };
 
-use super::{device::GroupDevice, vfio::PinnedDevice};
+use super::{device::GroupDevice, errno::eopnotsupp, vfio::PinnedDevice};
 use crate::window::Interval;
 
 /// A paging domain that can be attached under a PASID.
@@ -200,7 +200,7 @@ impl GlobalPasid {
     /// `EOPNOTSUPP` if the device cannot use PASIDs; `ENOSPC` for all else, which the host's
     /// allocator does not tell apart.
     pub(crate) fn new(device: GroupDevice<'_>) -> Result<Self> {
-        device.pasid_support().ok_or(EOPNOTSUPP)?;
+        device.pasid_support().ok_or_else(eopnotsupp)?;
         // SAFETY: The device is in a group and has PASIDs, so it has a `dev_iommu`.
         let number = unsafe { bindings::iommu_alloc_global_pasid(device.as_ptr()) };
         if number == bindings::IOMMU_PASID_INVALID as u32 {

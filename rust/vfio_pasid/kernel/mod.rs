@@ -6,6 +6,7 @@
 
 pub(crate) mod abi;
 pub(crate) mod device;
+pub(crate) mod errno;
 pub(crate) mod global;
 pub(crate) mod group;
 pub(crate) mod iommu;

@@ -142,7 +142,7 @@ impl<'a> ResetScope<'a> {
         // The first function of the bus will do; there is one, `device`.
         let _: Result = device.walk_bus(|_| {
             scope = Self::probe(device);
-            Err(ECANCELED)
+            Err(EINTR)
         });
         scope
     }

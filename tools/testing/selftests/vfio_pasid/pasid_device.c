@@ -29,7 +29,7 @@
 #define BAR_SIZE		0x2000
 
 #define MAGIC			0x44495350
-#define HAS_PASID		(1u << 31)
+#define HAS_PASID		0x80000000
 #define STATUS_IDLE		0
 #define STATUS_BUSY		1
 
@@ -40,7 +40,7 @@
 #define ECAP_SC			7
 #define ECAP_FSTS		47
 
-static bool ecap(int bit)
+static bool vtd_has(int bit)
 {
 	FILE *file = fopen("/sys/class/iommu/dmar0/intel-iommu/ecap", "re");
 	unsigned long long value;
@@ -55,12 +55,12 @@ static bool ecap(int bit)
 
 bool first_stage(void)
 {
-	return ecap(ECAP_FSTS);
+	return vtd_has(ECAP_FSTS);
 }
 
 bool snoop_control(void)
 {
-	return ecap(ECAP_SC);
+	return vtd_has(ECAP_SC);
 }
 
 u32 no_page(void)
@@ -157,14 +157,26 @@ u32 device_caps(int index)
 	       (caps & PCI_PASID_CAP_PRIV ? VFIO_PASID_CAP_PRIV : 0);
 }
 
-static volatile u32 *reg32(struct pasid_device *device, u32 offset)
+/* Whole accesses, as many and in the order as here. */
+
+static u32 read32(struct pasid_device *device, u32 offset)
 {
-	return device->bar + offset;
+	return __atomic_load_n((u32 *)(device->bar + offset), __ATOMIC_SEQ_CST);
 }
 
-static volatile u64 *reg64(struct pasid_device *device, u32 offset)
+static u64 read64(struct pasid_device *device, u32 offset)
 {
-	return device->bar + offset;
+	return __atomic_load_n((u64 *)(device->bar + offset), __ATOMIC_SEQ_CST);
+}
+
+static void write32(struct pasid_device *device, u32 offset, u32 value)
+{
+	__atomic_store_n((u32 *)(device->bar + offset), value, __ATOMIC_RELEASE);
+}
+
+static void write64(struct pasid_device *device, u32 offset, u64 value)
+{
+	__atomic_store_n((u64 *)(device->bar + offset), value, __ATOMIC_RELEASE);
 }
 
 static int region(int fd, u32 index, struct vfio_region_info *info)
@@ -178,7 +190,7 @@ static int region(int fd, u32 index, struct vfio_region_info *info)
 
 static int check_alive(struct pasid_device *device)
 {
-	u32 magic = *reg32(device, REG_MAGIC);
+	u32 magic = read32(device, REG_MAGIC);
 
 	if (magic == MAGIC)
 		return 0;
@@ -241,13 +253,13 @@ long device_resets(struct pasid_device *device)
 {
 	int ret = check_alive(device);
 
-	return ret ? ret : (long)*reg32(device, REG_RESETS);
+	return ret ? ret : (long)read32(device, REG_RESETS);
 }
 
 static int wait_until_done(struct pasid_device *device, u32 *status)
 {
 	for (int i = 0; i < PATIENCE; i++) {
-		*status = *reg32(device, REG_STATUS);
+		*status = read32(device, REG_STATUS);
 		if (*status != STATUS_BUSY)
 			return 0;
 		usleep(200);
@@ -265,17 +277,17 @@ int device_dma(struct pasid_device *device, enum command command, u32 pasid,
 	ret = check_alive(device);
 	if (ret)
 		return ret;
-	*reg32(device, REG_PASID) = pasid == NO_PASID_TAG ? 0 :
-				    HAS_PASID | pasid;
-	*reg32(device, REG_LENGTH) = length;
-	*reg64(device, REG_IOVA) = iova;
-	*reg32(device, REG_DOORBELL) = command;
+	write32(device, REG_PASID, pasid == NO_PASID_TAG ? 0 :
+				    HAS_PASID | pasid);
+	write32(device, REG_LENGTH, length);
+	write64(device, REG_IOVA, iova);
+	write32(device, REG_DOORBELL, command);
 	ret = wait_until_done(device, &outcome->status);
 	if (ret)
 		return ret;
-	outcome->transferred = *reg32(device, REG_TRANSFERRED);
-	outcome->fault_address = *reg64(device, REG_FAULT_ADDRESS);
-	page_info = *reg32(device, REG_PAGE_INFO);
+	outcome->transferred = read32(device, REG_TRANSFERRED);
+	outcome->fault_address = read64(device, REG_FAULT_ADDRESS);
+	page_info = read32(device, REG_PAGE_INFO);
 	outcome->page_size_log2 = page_info & 0xff;
 	outcome->snoop = page_info >> 8 & 1;
 	outcome->translation_type = page_info >> 12 & 7;

@@ -18,6 +18,7 @@
 
 IS(VFIO_PASID_EXTENSION, 0x5041);
 IS(VFIO_PASID_FEATURE_PASID, 0x1);
+IS(VFIO_PASID_FEATURE_AUX, 0x2);
 
 IS(VFIO_IOMMU_PASID_REQUEST, 0x3b76);
 IS(VFIO_IOMMU_FLAG_ALLOC_PASID, 0x1);
@@ -41,6 +42,53 @@ IS(offsetof(struct vfio_iommu_pasid_info, used), 16);
 IS(offsetof(struct vfio_iommu_pasid_info, width), 20);
 IS(offsetof(struct vfio_iommu_pasid_info, caps), 24);
 IS(offsetof(struct vfio_iommu_pasid_info, reserved), 28);
+
+IS(VFIO_IOMMU_AUX_CREATE, 0x3b43);
+IS(VFIO_AUX_FIXED_PASID, 0x1);
+IS(sizeof(struct vfio_iommu_aux_create), 40);
+IS(offsetof(struct vfio_iommu_aux_create, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_create, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_create, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_create, reserved), 12);
+IS(offsetof(struct vfio_iommu_aux_create, iova_start), 16);
+IS(offsetof(struct vfio_iommu_aux_create, iova_size), 24);
+IS(offsetof(struct vfio_iommu_aux_create, pgsize_bitmap), 32);
+
+IS(VFIO_IOMMU_AUX_DESTROY, 0x3b44);
+IS(sizeof(struct vfio_iommu_aux_destroy), 16);
+IS(offsetof(struct vfio_iommu_aux_destroy, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_destroy, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_destroy, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_destroy, reserved), 12);
+
+IS(VFIO_IOMMU_AUX_ATTACH, 0x3b45);
+IS(VFIO_IOMMU_AUX_DETACH, 0x3b46);
+IS(sizeof(struct vfio_iommu_aux_attach), 16);
+IS(offsetof(struct vfio_iommu_aux_attach, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_attach, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_attach, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_attach, group), 12);
+
+IS(VFIO_AUX_ENTRY_HOLE, 1);
+IS(VFIO_AUX_ENTRY_GROUP, 2);
+IS(sizeof(struct vfio_iommu_aux_entry), 32);
+IS(offsetof(struct vfio_iommu_aux_entry, type), 0);
+IS(offsetof(struct vfio_iommu_aux_entry, data), 4);
+IS(offsetof(struct vfio_iommu_aux_entry, iova), 8);
+IS(offsetof(struct vfio_iommu_aux_entry, size), 16);
+IS(offsetof(struct vfio_iommu_aux_entry, vaddr), 24);
+
+IS(VFIO_IOMMU_AUX_INFO, 0x3b49);
+IS(sizeof(struct vfio_iommu_aux_info), 48);
+IS(offsetof(struct vfio_iommu_aux_info, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_info, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_info, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_info, count), 12);
+IS(offsetof(struct vfio_iommu_aux_info, iova_start), 16);
+IS(offsetof(struct vfio_iommu_aux_info, iova_size), 24);
+IS(offsetof(struct vfio_iommu_aux_info, pgsize_bitmap), 32);
+IS(offsetof(struct vfio_iommu_aux_info, cursor), 40);
+IS(offsetof(struct vfio_iommu_aux_info, entries), 48);
 
 IS(VFIO_PASID_FEATURE_HOT_RESET, 0x10);
 IS(VFIO_IOMMU_HOT_RESET_INFO, 0x3b4b);

@@ -6,9 +6,11 @@
  */
 #include <linux/completion.h>
 #include <linux/fs.h>
+#include <linux/iommu.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
@@ -17,6 +19,8 @@
 #include <linux/vfio_pasid.h>
 #include <linux/wait.h>
 
+#include <uapi/linux/iommufd.h>
+
 #include "../../../../../rust/vfio_pasid/container.h"
 #include "vfio_pasid_test.h"
 
@@ -24,6 +28,10 @@
 
 struct test_file {
 	struct vfio_mm *slots[VFIO_PASID_TEST_SLOTS];
+	struct mutex lock;	/* of what follows, but for calls under test */
+	struct iommu_domain *domains[VFIO_PASID_TEST_DOMAINS];
+	struct list_head attachments;
+	struct list_head host_pasids;
 };
 
 struct borrower {
@@ -157,6 +165,263 @@ static long test_range(struct test_file *file, unsigned int cmd,
 		return vfio_pasid_alloc(vmm, range.min, range.max);
 	vfio_pasid_free_range(vmm, range.min, range.max);
 	return 0;
+}
+
+/* Domains and attachments */
+
+/* To be taken back when the file is closed. */
+struct attachment {
+	struct list_head list;
+	struct iommu_domain *domain;
+	struct pci_dev *pdev;
+	struct vfio_mm *vmm;	/* vfio_aux_attach_device(), or else NULL: */
+	ioasid_t pasid;		/* iommu_attach_device_pasid() */
+};
+
+struct host_pasid {
+	struct list_head list;
+	ioasid_t pasid;
+};
+
+static struct pci_dev *find_device(const struct vfio_pasid_test_device *device)
+{
+	unsigned int domain, bus, slot, function;
+
+	if (sscanf(device->address, "%x:%x:%x.%x", &domain, &bus, &slot,
+		   &function) != 4)
+		return NULL;
+	return pci_get_domain_bus_and_slot(domain, bus,
+					   PCI_DEVFN(slot, function));
+}
+
+static struct iommu_domain *domain_of(struct test_file *file, u32 domain)
+{
+	return domain < VFIO_PASID_TEST_DOMAINS ?
+	       READ_ONCE(file->domains[domain]) : NULL;
+}
+
+static long test_domain(struct test_file *file, void __user *arg)
+{
+	struct vfio_pasid_test_domain wanted;
+	struct iommu_domain *domain;
+	struct pci_dev *pdev;
+
+	if (copy_from_user(&wanted, arg, sizeof(wanted)))
+		return -EFAULT;
+	if (wanted.domain >= VFIO_PASID_TEST_DOMAINS)
+		return -EBADF;
+	pdev = find_device(&wanted.device);
+	if (!pdev)
+		return -ENXIO;
+	domain = iommu_paging_domain_alloc_flags(&pdev->dev,
+						 IOMMU_HWPT_ALLOC_PASID);
+	pci_dev_put(pdev);
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+	if (cmpxchg(&file->domains[wanted.domain], NULL, domain)) {
+		iommu_domain_free(domain);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+static long test_domain_free(struct test_file *file, unsigned long arg)
+{
+	struct iommu_domain *domain;
+
+	if (arg >= VFIO_PASID_TEST_DOMAINS)
+		return -EBADF;
+	domain = xchg(&file->domains[arg], NULL);
+	if (!domain)
+		return -EBADF;
+	iommu_domain_free(domain);
+	return 0;
+}
+
+/* The attachment takes the reference to the device over. */
+static void note_attachment(struct test_file *file, struct attachment *new,
+			    struct iommu_domain *domain, struct pci_dev *pdev,
+			    struct vfio_mm *vmm, ioasid_t pasid)
+{
+	*new = (struct attachment) {
+		.domain = domain, .pdev = pdev, .vmm = vmm, .pasid = pasid,
+	};
+	mutex_lock(&file->lock);
+	list_add(&new->list, &file->attachments);
+	mutex_unlock(&file->lock);
+}
+
+static void forget_attachment(struct test_file *file,
+			      struct iommu_domain *domain, struct pci_dev *pdev,
+			      struct vfio_mm *vmm, ioasid_t pasid)
+{
+	struct attachment *one;
+
+	mutex_lock(&file->lock);
+	list_for_each_entry(one, &file->attachments, list)
+		if (one->domain == domain && one->pdev == pdev &&
+		    one->vmm == vmm && one->pasid == pasid) {
+			list_del(&one->list);
+			pci_dev_put(one->pdev);
+			kfree(one);
+			break;
+		}
+	mutex_unlock(&file->lock);
+}
+
+static long test_attach(struct test_file *file, unsigned int cmd,
+			void __user *arg)
+{
+	struct vfio_pasid_test_attach attach;
+	struct attachment *new = NULL;
+	struct iommu_domain *domain;
+	struct pci_dev *pdev;
+	struct vfio_mm *vmm;
+	long ret = 0;
+
+	if (copy_from_user(&attach, arg, sizeof(attach)))
+		return -EFAULT;
+	domain = domain_of(file, attach.domain);
+	vmm = vmm_of(file, attach.slot);
+	if (!domain || !vmm)
+		return -EBADF;
+	pdev = find_device(&attach.device);
+	if (!pdev)
+		return -ENXIO;
+
+	switch (cmd) {
+	case VFIO_PASID_TEST_ATTACH:
+		new = kzalloc_obj(*new);
+		ret = new ? vfio_aux_attach_device(vmm, domain, &pdev->dev) :
+			    -ENOMEM;
+		if (!ret) {
+			note_attachment(file, new, domain, pdev, vmm, 0);
+			return 0;
+		}
+		kfree(new);
+		break;
+	case VFIO_PASID_TEST_DETACH:
+		vfio_aux_detach_device(vmm, domain, &pdev->dev);
+		forget_attachment(file, domain, pdev, vmm, 0);
+		break;
+	default:
+		ret = vfio_aux_get_pasid(vmm, domain, &pdev->dev);
+	}
+	pci_dev_put(pdev);
+	return ret;
+}
+
+static long test_set(struct test_file *file, unsigned int cmd, void __user *arg)
+{
+	struct vfio_pasid_test_entry entry;
+	struct iommu_domain *domain;
+	struct attachment *new;
+	struct pci_dev *pdev;
+	long ret = 0;
+
+	if (copy_from_user(&entry, arg, sizeof(entry)))
+		return -EFAULT;
+	domain = domain_of(file, entry.domain);
+	if (!domain)
+		return -EBADF;
+	pdev = find_device(&entry.device);
+	if (!pdev)
+		return -ENXIO;
+	if (cmd == VFIO_PASID_TEST_SET) {
+		new = kzalloc_obj(*new);
+		ret = new ? iommu_attach_device_pasid(domain, &pdev->dev,
+						      entry.pasid, NULL) :
+			    -ENOMEM;
+		if (!ret) {
+			note_attachment(file, new, domain, pdev, NULL,
+					entry.pasid);
+			return 0;
+		}
+		kfree(new);
+	} else {
+		iommu_detach_device_pasid(domain, &pdev->dev, entry.pasid);
+		forget_attachment(file, domain, pdev, NULL, entry.pasid);
+	}
+	pci_dev_put(pdev);
+	return ret;
+}
+
+static long test_host_alloc(struct test_file *file, void __user *arg)
+{
+	struct vfio_pasid_test_host host;
+	struct host_pasid *new;
+	struct pci_dev *pdev;
+
+	if (copy_from_user(&host, arg, sizeof(host)))
+		return -EFAULT;
+	pdev = find_device(&host.device);
+	if (!pdev)
+		return -ENXIO;
+	new = kzalloc_obj(*new);
+	if (new)
+		new->pasid = iommu_alloc_global_pasid(&pdev->dev);
+	pci_dev_put(pdev);
+	if (!new)
+		return -ENOMEM;
+	if (new->pasid == IOMMU_PASID_INVALID) {
+		kfree(new);
+		return -ENOSPC;
+	}
+	host.pasid = new->pasid;
+	mutex_lock(&file->lock);
+	list_add(&new->list, &file->host_pasids);
+	mutex_unlock(&file->lock);
+	return copy_to_user(arg, &host, sizeof(host)) ? -EFAULT : 0;
+}
+
+static long test_host_free(struct test_file *file, void __user *arg)
+{
+	struct vfio_pasid_test_host host;
+	struct host_pasid *one;
+	long ret = -EBADF;
+
+	if (copy_from_user(&host, arg, sizeof(host)))
+		return -EFAULT;
+	mutex_lock(&file->lock);
+	list_for_each_entry(one, &file->host_pasids, list)
+		if (one->pasid == host.pasid) {
+			iommu_free_global_pasid(one->pasid);
+			list_del(&one->list);
+			kfree(one);
+			ret = 0;
+			break;
+		}
+	mutex_unlock(&file->lock);
+	return ret;
+}
+
+/* In the order that <linux/vfio_pasid.h> asks for. */
+static void take_back(struct test_file *file)
+{
+	struct attachment *attachment, *next_attachment;
+	struct host_pasid *host, *next_host;
+	unsigned int i;
+
+	list_for_each_entry_safe(attachment, next_attachment,
+				 &file->attachments, list) {
+		struct device *dev = &attachment->pdev->dev;
+
+		if (attachment->vmm)
+			vfio_aux_detach_device(attachment->vmm,
+					       attachment->domain, dev);
+		else
+			iommu_detach_device_pasid(attachment->domain, dev,
+						  attachment->pasid);
+		pci_dev_put(attachment->pdev);
+		kfree(attachment);
+	}
+	for (i = 0; i < VFIO_PASID_TEST_DOMAINS; i++)
+		if (file->domains[i])
+			iommu_domain_free(file->domains[i]);
+	list_for_each_entry_safe(host, next_host, &file->host_pasids, list) {
+		iommu_free_global_pasid(host->pasid);
+		kfree(host);
+	}
 }
 
 /* Containers, above a stock type1 that only counts */
@@ -315,6 +580,9 @@ static int test_file_open(struct inode *inode, struct file *file)
 
 	if (!test)
 		return -ENOMEM;
+	mutex_init(&test->lock);
+	INIT_LIST_HEAD(&test->attachments);
+	INIT_LIST_HEAD(&test->host_pasids);
 	file->private_data = test;
 	return 0;
 }
@@ -324,6 +592,7 @@ static int test_file_release(struct inode *inode, struct file *file)
 	struct test_file *test = file->private_data;
 	unsigned int slot;
 
+	take_back(test);
 	for (slot = 0; slot < VFIO_PASID_TEST_SLOTS; slot++)
 		if (test->slots[slot])
 			vfio_mm_put(test->slots[slot]);
@@ -347,6 +616,21 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 	case VFIO_PASID_TEST_ALLOC:
 	case VFIO_PASID_TEST_FREE:
 		return test_range(test, cmd, user);
+	case VFIO_PASID_TEST_DOMAIN:
+		return test_domain(test, user);
+	case VFIO_PASID_TEST_DOMAIN_FREE:
+		return test_domain_free(test, arg);
+	case VFIO_PASID_TEST_ATTACH:
+	case VFIO_PASID_TEST_DETACH:
+	case VFIO_PASID_TEST_PASID:
+		return test_attach(test, cmd, user);
+	case VFIO_PASID_TEST_SET:
+	case VFIO_PASID_TEST_UNSET:
+		return test_set(test, cmd, user);
+	case VFIO_PASID_TEST_HOST_ALLOC:
+		return test_host_alloc(test, user);
+	case VFIO_PASID_TEST_HOST_FREE:
+		return test_host_free(test, user);
 	case VFIO_PASID_TEST_OPEN:
 		return test_open(user);
 	case VFIO_PASID_TEST_RELEASE:

@@ -2,7 +2,7 @@
 /*
  * The test module's device: one ioctl for each function of the kernel API under
  * test. The module decides nothing; each ioctl returns what the function
- * returned, and the programs vfio_mm and handle judge it.
+ * returned, and the programs vfio_mm, handle and default_pasid judge it.
  */
 #ifndef VFIO_PASID_TEST_H
 #define VFIO_PASID_TEST_H
@@ -50,6 +50,56 @@ struct vfio_pasid_test_pair {
 #define VFIO_PASID_TEST_ALLOC	_IOW('P', 0x03, struct vfio_pasid_test_range)
 /* vfio_pasid_free_range() */
 #define VFIO_PASID_TEST_FREE	_IOW('P', 0x04, struct vfio_pasid_test_range)
+
+/*
+ * Domains and attachments, in slots of their own; closing the file takes back
+ * what is left. A device is named by the PCI address of its function, and may
+ * well be bound to vfio-pci.
+ */
+#define VFIO_PASID_TEST_DOMAINS	8
+
+struct vfio_pasid_test_device {
+	char address[16];
+};
+
+struct vfio_pasid_test_domain {
+	struct vfio_pasid_test_device device;
+	__u32 domain;
+};
+
+struct vfio_pasid_test_attach {
+	struct vfio_pasid_test_device device;
+	__u32 domain;
+	__u32 slot;		/* of the vfio_mm */
+};
+
+struct vfio_pasid_test_entry {
+	struct vfio_pasid_test_device device;
+	__u32 domain;
+	__u32 pasid;
+};
+
+struct vfio_pasid_test_host {
+	struct vfio_pasid_test_device device;
+	__u32 pasid;		/* out of ALLOC, in for FREE */
+};
+
+/* iommu_paging_domain_alloc_flags() with IOMMU_HWPT_ALLOC_PASID */
+#define VFIO_PASID_TEST_DOMAIN	_IOW('P', 0x30, struct vfio_pasid_test_domain)
+/* iommu_domain_free(); the argument is the domain */
+#define VFIO_PASID_TEST_DOMAIN_FREE	_IO('P', 0x31)
+/* vfio_aux_attach_device() */
+#define VFIO_PASID_TEST_ATTACH	_IOW('P', 0x32, struct vfio_pasid_test_attach)
+/* vfio_aux_detach_device() */
+#define VFIO_PASID_TEST_DETACH	_IOW('P', 0x33, struct vfio_pasid_test_attach)
+/* vfio_aux_get_pasid() */
+#define VFIO_PASID_TEST_PASID	_IOW('P', 0x34, struct vfio_pasid_test_attach)
+/* iommu_attach_device_pasid() and iommu_detach_device_pasid() */
+#define VFIO_PASID_TEST_SET	_IOW('P', 0x35, struct vfio_pasid_test_entry)
+#define VFIO_PASID_TEST_UNSET	_IOW('P', 0x36, struct vfio_pasid_test_entry)
+/* iommu_alloc_global_pasid() and iommu_free_global_pasid(); -ENOSPC */
+#define VFIO_PASID_TEST_HOST_ALLOC	_IOWR('P', 0x37, struct vfio_pasid_test_host)
+#define VFIO_PASID_TEST_HOST_FREE	_IOW('P', 0x38, struct vfio_pasid_test_host)
 
 /*
  * Containers as VFIO drives them, with a stock type1 that only counts, and
