@@ -254,7 +254,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_close_of_the_device, PATIENCE)
 
 	ASSERT_EQ(0, create(self->fd, 0));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_and_detach, &walker));
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < 15; round++) {
 		wait_for_walker(&walker, round);
 		close(self->container.device);
 		self->container.device = device_of(self->container.group,
@@ -264,7 +264,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_close_of_the_device, PATIENCE)
 	walker.stop = true;
 	pthread_join(thread, NULL);
 	ASSERT_EQ(0, walker.wrong);
-	ASSERT_LE(40, walker.attached);
+	ASSERT_LE(15, walker.attached);
 
 	/* Closed is detached, whatever came before. */
 	close(self->container.device);
@@ -274,7 +274,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_close_of_the_device, PATIENCE)
 
 TEST_F_TIMEOUT(aux_race, attach_against_the_last_group_that_leaves, PATIENCE)
 {
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 10; round++) {
 		struct walker walker = { .fd = self->fd, .group = self->group };
 		pthread_t thread;
 
