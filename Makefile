@@ -33,7 +33,13 @@ run: ## boot the modules in QEMU and see what they do
 check: ## lints, builds, tests in guests
 	@scripts/check
 
-check-all: check ## check and the long tests
+check-debug: ## the tests again, in a kernel that looks for bugs (KASAN, lockdep, ...)
+	@scripts/check --debug
+
+check-mutants: ## that the tests find bugs: plants some, one at a time
+	@scripts/check-mutants
+
+check-all: check check-debug check-mutants ## all of these
 
 update: ## renew the build root and the kernel trees, with today's packages
 	@scripts/sandbox --update
@@ -45,4 +51,4 @@ clean: ## remove what was built
 clean-cache: ## remove build root, kernel trees and everything else that can be made again
 	@scripts/clean-cache
 
-.PHONY: all check check-all clean clean-cache help install modules run update
+.PHONY: all check check-all check-debug check-mutants clean clean-cache help install modules run update

@@ -14,11 +14,6 @@
 #define COUNT	128
 #define LAST	(FIRST + COUNT - 1)
 
-#define IOVA	0x200000
-
-/* A debug kernel is slow. */
-#define PATIENCE	120
-
 FIXTURE(race) {
 	struct container container;
 	int fd;
@@ -101,7 +96,7 @@ static void *compete_for_the_only_one(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(race, quota_is_exact_while_threads_allocate, PATIENCE)
+TEST_F(race, quota_is_exact_while_threads_allocate)
 {
 	struct limits one = { 1, 1, PASID_LAST };
 	pthread_t threads[3];
@@ -149,7 +144,7 @@ static void *take_and_give_back(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(race, no_number_is_held_twice, PATIENCE)
+TEST_F(race, no_number_is_held_twice)
 {
 	int held[COUNT] = { 0 };
 	pthread_t threads[4];
@@ -184,7 +179,7 @@ static void *take_until_stopped(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(race, alloc_against_free_of_the_range, PATIENCE)
+TEST_F(race, alloc_against_free_of_the_range)
 {
 	pthread_t threads[2];
 	struct sequence sequence = { .state = 3 };
@@ -255,7 +250,7 @@ static void take_together(int socket, void *arg)
 }
 
 /* Two vfio_mm have a lock each: only the numbers are shared. */
-TEST_F_TIMEOUT(race, no_number_is_held_twice_by_two_processes, PATIENCE)
+TEST_F(race, no_number_is_held_twice_by_two_processes)
 {
 	struct participant participants[2];
 	struct meeting *meeting;
@@ -278,103 +273,6 @@ TEST_F_TIMEOUT(race, no_number_is_held_twice_by_two_processes, PATIENCE)
 	ASSERT_EQ(0, meeting->wrong);
 	for (long pasid = LAST; pasid >= FIRST; pasid--)
 		ASSERT_EQ(pasid, pasid_alloc(self->fd, FIRST, LAST));
-}
-
-/* The close of the last group. */
-
-/* EINVAL: the container had no type1; ENODEV: it lost it meanwhile. */
-static bool gone(long ret)
-{
-	return ret == -EINVAL || ret == -ENODEV;
-}
-
-static void *call_everything(void *arg)
-{
-	struct vfio_iommu_type1_dma_unmap unmap;
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)before_hole(PAGE),
-		.iova = IOVA,
-		.size = PAGE,
-	};
-	struct vfio_iommu_type1_info info;
-	struct shared *shared = arg;
-	int fd = shared->fd;
-	long ret;
-
-	spin_barrier_wait(&shared->barrier);
-	while (!stopped(shared)) {
-		ret = pasid_alloc(fd, FIRST, LAST);
-		if (!gone(ret) && ret != -ENOSPC && (ret < FIRST || ret > LAST))
-			cannot_be(shared, "alloc", ret);
-		ret = pasid_used(fd);
-		if (!gone(ret) && (ret < 0 || ret > COUNT))
-			cannot_be(shared, "info", ret);
-		ret = call(fd, VFIO_IOMMU_MAP_DMA, &map);
-		if (!gone(ret) && ret && ret != -EEXIST)
-			cannot_be(shared, "map", ret);
-		info = (struct vfio_iommu_type1_info) { .argsz = sizeof(info) };
-		ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
-		if (!gone(ret) && ret)
-			cannot_be(shared, "get_info", ret);
-		if (!ret && !(info.iova_pgsizes & PAGE))
-			cannot_be(shared, "get_info: no page size", 1);
-		unmap = (struct vfio_iommu_type1_dma_unmap) {
-			.argsz = sizeof(unmap),
-			.iova = IOVA,
-			.size = PAGE,
-		};
-		ret = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
-		if (!gone(ret) && ret)
-			cannot_be(shared, "unmap", ret);
-		if (!ret && unmap.size && unmap.size != PAGE)
-			cannot_be(shared, "unmap: size", unmap.size);
-		ret = pasid_free(fd, FIRST, LAST);
-		if (!gone(ret) && ret)
-			cannot_be(shared, "free", ret);
-		ret = call(fd, VFIO_CHECK_EXTENSION,
-			   (void *)VFIO_PASID_EXTENSION);
-		if (!(ret > 0 && ret & VFIO_PASID_FEATURE_PASID))
-			cannot_be(shared, "check_extension", ret);
-	}
-	return NULL;
-}
-
-TEST_F_TIMEOUT(race, ioctls_against_the_close_of_the_last_group, PATIENCE)
-{
-	pthread_t threads[2];
-	struct shared shared = {
-		.fd = container_node(),
-		.barrier.threads = ARRAY_SIZE(threads) + 1,
-	};
-
-	ASSERT_LE(0, shared.fd);
-	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, call_everything,
-					    &shared));
-	spin_barrier_wait(&shared.barrier);
-	for (int round = 0; round < 300; round++) {
-		int group = group_node(1);
-
-		ASSERT_LE(0, group);
-		ASSERT_EQ(0, set_container(group, shared.fd));
-		ASSERT_EQ(0, set_iommu(shared.fd, VFIO_TYPE1v2_IOMMU));
-		sched_yield();
-		/* By closing the group, or by taking it out. */
-		if (round % 2)
-			ASSERT_EQ(0, unset_container(group));
-		close(group);
-	}
-	stop(&shared);
-	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		pthread_join(threads[i], NULL);
-	close(shared.fd);
-	ASSERT_EQ(0, wrong(&shared));
-	/* Late ones may have gone to this process's vfio_mm, which still lives. */
-	ASSERT_EQ(0, pasid_free(self->fd, FIRST, LAST));
-	ASSERT_EQ(0, pasid_used(self->fd));
-	ASSERT_EQ(1, module_users("vfio_iommu_type1"));
 }
 
 /* The last put of a vfio_mm. */
@@ -408,7 +306,7 @@ static void *open_alloc_close(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(race, create_against_the_last_put, PATIENCE)
+TEST_F(race, create_against_the_last_put)
 {
 	pthread_t threads[2];
 	struct shared shared = {

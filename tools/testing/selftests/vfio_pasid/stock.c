@@ -713,10 +713,7 @@ FIXTURE_TEARDOWN(stock)
 {
 }
 
-/* A debug kernel is slow. */
-#define PATIENCE	120
-
-TEST_F_TIMEOUT(stock, is_the_same, PATIENCE)
+TEST_F(stock, is_the_same)
 {
 	char *stock, *ours;
 

@@ -18,9 +18,6 @@
 
 #define KTHREADD	2
 
-/* A debug kernel is slow. */
-#define PATIENCE	120
-
 static long get(int fd, u32 slot, int32_t task)
 {
 	struct vfio_pasid_test_get get = { .slot = slot, .task = task };
@@ -248,7 +245,7 @@ TEST_F(vfio_mm, one_of_a_dead_process_still_holds_its_pasids)
  * An mm_struct that is freed is soon the next process's. Were it not grabbed, a
  * fresh process would be taken for the dead one, and inherit its PASIDs.
  */
-TEST_F_TIMEOUT(vfio_mm, a_fresh_process_never_inherits_a_dead_ones, PATIENCE)
+TEST_F(vfio_mm, a_fresh_process_never_inherits_a_dead_ones)
 {
 	enum { DEAD = 50 };
 
@@ -351,7 +348,7 @@ FIXTURE_TEARDOWN(many)
 	close(self->fd);
 }
 
-TEST_F_TIMEOUT(many, a_process_may_hold_100000_pasids, PATIENCE)
+TEST_F(many, a_process_may_hold_100000_pasids)
 {
 	struct timespec start;
 
@@ -410,7 +407,7 @@ static void *take_until_stopped(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(vfio_mm, alloc_against_free_range, PATIENCE)
+TEST_F(vfio_mm, alloc_against_free_range)
 {
 	struct shared shared = { .fd = self->fd, .barrier.threads = 3 };
 	struct sequence sequence = { .state = 5 };
@@ -466,7 +463,7 @@ static void *get_and_put(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(vfio_mm, get_against_the_last_put, PATIENCE)
+TEST_F(vfio_mm, get_against_the_last_put)
 {
 	struct shared shared = { .fd = self->fd, .barrier.threads = 2 };
 	pthread_t threads[2];

@@ -21,6 +21,10 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 
+/* Seconds that a test may take: a debug kernel without KVM is slow. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	300
+
 #define PASID_LAST	((1u << 20) - 1)
 #define PAGE		4096
 

@@ -14,3 +14,4 @@ run race
 run vfio_mm
 run handle
 run stock
+run close_race close_race.ours_is_safe

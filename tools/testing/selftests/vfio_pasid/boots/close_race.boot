@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Ioctls against the close of the last group, for long.
+kernel debug
+guest --device edu,addr=10.0
+vfio 0000:00:10.0
+export VFIO_PASID_ROUNDS=10000
+run close_race close_race.ours_is_safe

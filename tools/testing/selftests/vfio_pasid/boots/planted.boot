@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The proof that the debug kernel reports bugs.
+kernel debug
+guest --append kasan_multi_shot
+allow .
+run planted
