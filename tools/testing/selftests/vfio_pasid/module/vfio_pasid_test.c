@@ -496,6 +496,37 @@ static void stock_unregister_device(void *data, struct vfio_device *device)
 	atomic_dec(&counts.devices);
 }
 
+/* Called with the group's mutex held; once is enough. */
+static int wait_at_gate(struct device *dev, void *arg)
+{
+	int now = atomic_read(&gate);
+
+	atomic_inc(&counts.waiting);
+	wait_event_killable(gate_queue, atomic_read(&gate) != now);
+	atomic_dec(&counts.waiting);
+	return 1;
+}
+
+static long test_hold_group(void __user *arg)
+{
+	struct vfio_pasid_test_device device;
+	struct iommu_group *group;
+	struct pci_dev *pdev;
+
+	if (copy_from_user(&device, arg, sizeof(device)))
+		return -EFAULT;
+	pdev = find_device(&device);
+	if (!pdev)
+		return -ENXIO;
+	group = iommu_group_get(&pdev->dev);
+	pci_dev_put(pdev);
+	if (!group)
+		return -ENXIO;
+	iommu_group_for_each_dev(group, NULL, wait_at_gate);
+	iommu_group_put(group);
+	return 0;
+}
+
 static void *to_handle(u64 handle)
 {
 	return (void *)(uintptr_t)handle;
@@ -640,6 +671,8 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 	case VFIO_PASID_TEST_DEVICE_OPENED:
 	case VFIO_PASID_TEST_DEVICE_CLOSED:
 		return test_change_devices(cmd, user);
+	case VFIO_PASID_TEST_HOLD_GROUP:
+		return test_hold_group(user);
 	case VFIO_PASID_TEST_OPEN_GATE:
 		return test_open_gate();
 	case VFIO_PASID_TEST_COUNTS:
