@@ -16,6 +16,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio.h>
 #include <linux/vfio_pasid.h>
 #include <linux/wait.h>
 
@@ -566,7 +567,9 @@ static long test_ioctl(void __user *arg)
 					  ioctl.arg, stock_ioctl);
 }
 
-/* No part of vfio_pasid looks into a device that is only opened and closed. */
+/* All that vfio_pasid needs of a device that is only opened and closed. */
+static struct vfio_device fake_device = { .refcount = REFCOUNT_INIT(1) };
+
 static long test_change_devices(unsigned int cmd, void __user *arg)
 {
 	u64 handle;
@@ -574,10 +577,12 @@ static long test_change_devices(unsigned int cmd, void __user *arg)
 	if (copy_from_user(&handle, arg, sizeof(handle)))
 		return -EFAULT;
 	if (cmd == VFIO_PASID_TEST_DEVICE_OPENED)
-		vfio_pasid_container_register_device(to_handle(handle), NULL,
+		vfio_pasid_container_register_device(to_handle(handle),
+						     &fake_device,
 						     stock_register_device);
 	else
-		vfio_pasid_container_unregister_device(to_handle(handle), NULL,
+		vfio_pasid_container_unregister_device(to_handle(handle),
+						       &fake_device,
 						       stock_unregister_device);
 	return 0;
 }
