@@ -57,8 +57,10 @@ FIXTURE_SETUP(default_pasid)
 static void finish(struct _test_data_default_pasid *self)
 {
 	/* The group must have no PASID any more when VFIO closes it. */
-	if (self->module >= 0)
+	if (self->module >= 0) {
+		call(self->module, VFIO_PASID_TEST_OPEN_GATE, NULL);
 		close(self->module);
+	}
 	self->module = -1;
 	device_stop(&self->device);
 	container_close(&self->container);
@@ -454,9 +456,7 @@ TEST_F(default_pasid, detaching_what_is_not_attached_warns_and_does_nothing)
 
 struct racer {
 	struct _test_data_default_pasid *self;
-	bool stop;
 	long wrong;
-	long rounds;
 };
 
 static void *attach_and_detach(void *arg)
@@ -464,7 +464,7 @@ static void *attach_and_detach(void *arg)
 	struct racer *racer = arg;
 	struct _test_data_default_pasid *self = racer->self;
 
-	for (int round = 0; round < 150; round++) {
+	for (int round = 0; round < 600; round++) {
 		long ret = ATTACH(0, self->index);
 
 		if (ret) {
@@ -495,98 +495,141 @@ TEST_F_TIMEOUT(default_pasid, one_number_while_threads_attach, PATIENCE)
 }
 
 /*
- * A PASID outlives its hardware entry: a number that can be had is on no
- * device. One thread gives number 1 back and takes it anew, another one is
- * after it, and must not find the device with the entry of before.
+ * A PASID outlives its hardware entry. The core clears that with the group's
+ * mutex held: while another thread has the mutex, the entry is there, so
+ * nobody may get the number yet.
  */
-static void *attach_aux_space(void *arg)
+
+struct helper {
+	struct _test_data_default_pasid *self;
+	long (*body)(struct _test_data_default_pasid *self);
+	pthread_t thread;
+	pid_t tid;
+	long result;
+};
+
+static void *help(void *arg)
 {
-	struct racer *racer = arg;
-	struct _test_data_default_pasid *self = racer->self;
+	struct helper *helper = arg;
 
-	while (!__atomic_load_n(&racer->stop, __ATOMIC_SEQ_CST)) {
-		long ret = aux_create(self->fd);
-
-		if (ret == -ENOSPC)
-			continue;
-		if (ret == 1)
-			ret = aux_attach(self->fd, 1, self->group);
-		if (ret)
-			racer->wrong = ret;
-		else
-			racer->rounds++;
-		aux_destroy(self->fd, 1);
-	}
+	__atomic_store_n(&helper->tid, gettid(), __ATOMIC_RELEASE);
+	helper->result = helper->body(helper->self);
 	return NULL;
+}
+
+static int start_helper(struct helper *helper)
+{
+	return pthread_create(&helper->thread, NULL, help, helper);
+}
+
+static long finish_helper(struct helper *helper)
+{
+	pthread_join(helper->thread, NULL);
+	return helper->result;
+}
+
+/* Waits until the thread waits for a mutex; whether it came to that. */
+static bool is_stuck(struct helper *helper)
+{
+	for (int i = 0; i < PATIENCE * 100; i++) {
+		char path[64], state = 0;
+		FILE *file;
+
+		usleep(10 * 1000);
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+			 __atomic_load_n(&helper->tid, __ATOMIC_ACQUIRE));
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		fclose(file);
+		if (state == 'D')
+			return true;
+	}
+	return false;
+}
+
+static long hold_group(struct _test_data_default_pasid *self)
+{
+	struct vfio_pasid_test_device device = named(self->index);
+
+	return call(self->module, VFIO_PASID_TEST_HOLD_GROUP, &device);
+}
+
+static bool group_is_held(int module)
+{
+	struct vfio_pasid_test_counts counts = { .waiting = 0 };
+
+	for (int i = 0; i < PATIENCE * 100 && !counts.waiting; i++) {
+		usleep(10 * 1000);
+		if (call(module, VFIO_PASID_TEST_COUNTS, &counts))
+			return false;
+	}
+	return counts.waiting;
+}
+
+#define PASID	600
+
+static long destroy_the_space(struct _test_data_default_pasid *self)
+{
+	return aux_destroy(self->fd, PASID);
+}
+
+static long detach_the_domain(struct _test_data_default_pasid *self)
+{
+	return DETACH(0, self->index);
 }
 
 TEST_F_TIMEOUT(default_pasid, a_space_frees_its_number_after_the_hardware,
 	       PATIENCE)
 {
-	struct racer racer = { .self = self };
-	pthread_t thread;
-	int got = 0;
+	struct helper holder = { .self = self, .body = hold_group };
+	struct helper user = { .self = self, .body = destroy_the_space };
 
-	/* The only number that users can get is the host's first. */
+	/* The only number that the space could take, so that it goes with it. */
 	finish(self);
-	ASSERT_EQ(0, start(self, &((struct limits) { 10, 1, 1 })));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_aux_space, &racer));
-	for (int round = 0; round < 1500; round++) {
-		ASSERT_EQ(0, ATTACH(0, self->index));
-		got += NUMBER(0, self->index) == 1;
-		ASSERT_EQ(0, DETACH(0, self->index));
-	}
-	racer.stop = true;
-	pthread_join(thread, NULL);
-	ASSERT_EQ(0, racer.wrong);
-	/* Both had it, in turns. */
-	ASSERT_LT(5, racer.rounds);
-	ASSERT_LT(5, got);
-	ASSERT_NOTHING_TAKEN();
+	ASSERT_EQ(0, start(self, &((struct limits) { 10, PASID, PASID })));
+	ASSERT_EQ(PASID, aux_create(self->fd));
+	ASSERT_EQ(0, aux_attach(self->fd, PASID, self->group));
+	ASSERT_EQ(0, start_helper(&holder));
+	ASSERT_TRUE(group_is_held(self->module));
+	ASSERT_EQ(0, start_helper(&user));
+	ASSERT_TRUE(is_stuck(&user));
+
+	ASSERT_EQ(no_page(), TOUCH(PASID));
+	ASSERT_EQ(-ENOSPC, pasid_alloc(self->fd, PASID, PASID));
+	ASSERT_EQ(-EBUSY, pasid_free(self->fd, PASID, PASID));
+	ASSERT_EQ(1, pasid_used(self->fd));
+
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_OPEN_GATE, NULL));
+	ASSERT_EQ(0, finish_helper(&user));
+	ASSERT_EQ(0, finish_helper(&holder));
+	ASSERT_EQ(NO_PASID_ENTRY, TOUCH(PASID));
+	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
 }
 
-static void *attach_by_default(void *arg)
-{
-	struct racer *racer = arg;
-	struct _test_data_default_pasid *self = racer->self;
-
-	while (!__atomic_load_n(&racer->stop, __ATOMIC_SEQ_CST)) {
-		long ret = ATTACH(0, self->index);
-
-		if (ret) {
-			racer->wrong = ret;
-			break;
-		}
-		racer->rounds++;
-		DETACH(0, self->index);
-	}
-	return NULL;
-}
-
-TEST_F_TIMEOUT(default_pasid, a_default_is_the_hosts_after_the_hardware,
+TEST_F_TIMEOUT(default_pasid, a_default_is_anyones_after_the_hardware,
 	       PATIENCE)
 {
-	struct racer racer = { .self = self };
-	pthread_t thread;
-	int got = 0;
+	struct helper holder = { .self = self, .body = hold_group };
+	struct helper user = { .self = self, .body = detach_the_domain };
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_by_default, &racer));
-	for (int round = 0; round < 1500; round++) {
-		long pasid = HOST_ALLOC();
+	ASSERT_EQ(0, ATTACH(0, self->index));
+	ASSERT_EQ(0, start_helper(&holder));
+	ASSERT_TRUE(group_is_held(self->module));
+	ASSERT_EQ(0, start_helper(&user));
+	ASSERT_TRUE(is_stuck(&user));
 
-		ASSERT_LT(0, pasid);
-		if (pasid == 1) {
-			ASSERT_EQ(0, SET(1, 1));
-			ASSERT_EQ(0, UNSET(1, 1));
-			got++;
-		}
-		ASSERT_EQ(0, HOST_FREE(pasid));
-	}
-	racer.stop = true;
-	pthread_join(thread, NULL);
-	ASSERT_EQ(0, racer.wrong);
-	ASSERT_LT(5, racer.rounds);
-	ASSERT_LT(5, got);
+	ASSERT_EQ(no_page(), TOUCH(1));
+	ASSERT_EQ(-ENOSPC, pasid_alloc(self->fd, 1, 1));
+	ASSERT_EQ(2, HOST_ALLOC());
+
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_OPEN_GATE, NULL));
+	ASSERT_EQ(0, finish_helper(&user));
+	ASSERT_EQ(0, finish_helper(&holder));
+	ASSERT_EQ(NO_PASID_ENTRY, TOUCH(1));
+	ASSERT_EQ(0, HOST_FREE(2));
 	ASSERT_NOTHING_TAKEN();
 }
 

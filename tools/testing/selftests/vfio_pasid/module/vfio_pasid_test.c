@@ -16,6 +16,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio.h>
 #include <linux/vfio_pasid.h>
 #include <linux/wait.h>
 
@@ -496,6 +497,37 @@ static void stock_unregister_device(void *data, struct vfio_device *device)
 	atomic_dec(&counts.devices);
 }
 
+/* Called with the group's mutex held; once is enough. */
+static int wait_at_gate(struct device *dev, void *arg)
+{
+	int now = atomic_read(&gate);
+
+	atomic_inc(&counts.waiting);
+	wait_event_killable(gate_queue, atomic_read(&gate) != now);
+	atomic_dec(&counts.waiting);
+	return 1;
+}
+
+static long test_hold_group(void __user *arg)
+{
+	struct vfio_pasid_test_device device;
+	struct iommu_group *group;
+	struct pci_dev *pdev;
+
+	if (copy_from_user(&device, arg, sizeof(device)))
+		return -EFAULT;
+	pdev = find_device(&device);
+	if (!pdev)
+		return -ENXIO;
+	group = iommu_group_get(&pdev->dev);
+	pci_dev_put(pdev);
+	if (!group)
+		return -ENXIO;
+	iommu_group_for_each_dev(group, NULL, wait_at_gate);
+	iommu_group_put(group);
+	return 0;
+}
+
 static void *to_handle(u64 handle)
 {
 	return (void *)(uintptr_t)handle;
@@ -535,7 +567,9 @@ static long test_ioctl(void __user *arg)
 					  ioctl.arg, stock_ioctl);
 }
 
-/* No part of vfio_pasid looks into a device that is only opened and closed. */
+/* All that vfio_pasid needs of a device that is only opened and closed. */
+static struct vfio_device fake_device = { .refcount = REFCOUNT_INIT(1) };
+
 static long test_change_devices(unsigned int cmd, void __user *arg)
 {
 	u64 handle;
@@ -543,10 +577,12 @@ static long test_change_devices(unsigned int cmd, void __user *arg)
 	if (copy_from_user(&handle, arg, sizeof(handle)))
 		return -EFAULT;
 	if (cmd == VFIO_PASID_TEST_DEVICE_OPENED)
-		vfio_pasid_container_register_device(to_handle(handle), NULL,
+		vfio_pasid_container_register_device(to_handle(handle),
+						     &fake_device,
 						     stock_register_device);
 	else
-		vfio_pasid_container_unregister_device(to_handle(handle), NULL,
+		vfio_pasid_container_unregister_device(to_handle(handle),
+						       &fake_device,
 						       stock_unregister_device);
 	return 0;
 }
@@ -640,6 +676,8 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 	case VFIO_PASID_TEST_DEVICE_OPENED:
 	case VFIO_PASID_TEST_DEVICE_CLOSED:
 		return test_change_devices(cmd, user);
+	case VFIO_PASID_TEST_HOLD_GROUP:
+		return test_hold_group(user);
 	case VFIO_PASID_TEST_OPEN_GATE:
 		return test_open_gate();
 	case VFIO_PASID_TEST_COUNTS:

@@ -101,6 +101,9 @@ struct vfio_pasid_test_host {
 #define VFIO_PASID_TEST_HOST_ALLOC	_IOWR('P', 0x37, struct vfio_pasid_test_host)
 #define VFIO_PASID_TEST_HOST_FREE	_IOW('P', 0x38, struct vfio_pasid_test_host)
 
+/* Holds the mutex of the device's IOMMU group until VFIO_PASID_TEST_OPEN_GATE */
+#define VFIO_PASID_TEST_HOLD_GROUP	_IOW('P', 0x39, struct vfio_pasid_test_device)
+
 /*
  * Containers as VFIO drives them, with a stock type1 that only counts, and
  * that waits in its ioctl when it is told to.
@@ -138,7 +141,7 @@ struct vfio_pasid_test_counts {
 	__u32 released_too_early;	/* while its ioctl was waiting */
 	__u32 ioctls;
 	__u32 devices;			/* opened and not closed */
-	__u32 waiting;			/* now, in VFIO_PASID_TEST_WAIT */
+	__u32 waiting;			/* now, for VFIO_PASID_TEST_OPEN_GATE */
 };
 
 /* How often the stock type1 was called since the module was loaded */
