@@ -7,52 +7,46 @@
 #include <linux/sched.h>
 #include <linux/vfio.h>
 
-void vfio_pasid_helper_cond_resched(void);
+#include "helpers.h"
+
 void vfio_pasid_helper_cond_resched(void)
 {
 	cond_resched();
 }
 
-struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev)
 {
 	return dev_is_pci(dev) ? to_pci_dev(dev) : NULL;
 }
 
-struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device)
 {
 	return device->dev;
 }
 
 /* As vfio_device_try_get_registration(), of a device that is registered. */
-void vfio_pasid_helper_vfio_pin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_pin(struct vfio_device *device)
 {
 	refcount_inc(&device->refcount);
 }
 
 /* As vfio_device_put_registration(), which VFIO does not export. */
-void vfio_pasid_helper_vfio_unpin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device)
 {
 	if (refcount_dec_and_test(&device->refcount))
 		complete(&device->comp);
 }
 
-void vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_lock(struct vfio_device *device)
 {
 	mutex_lock(&device->dev_set->lock);
 }
 
-void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device)
 {
 	mutex_unlock(&device->dev_set->lock);
 }
 
-void vfio_pasid_helper_warn_not_attached(void);
 void vfio_pasid_helper_warn_not_attached(void)
 {
 	WARN_ONCE(1, "vfio_aux_detach_device() of what is not attached\n");
@@ -62,8 +56,6 @@ void vfio_pasid_helper_warn_not_attached(void)
  * As vfio_find_device_in_devset(), pinned. A member that is being unregistered
  * is passed over.
  */
-struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
-						    struct device *dev);
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 						    struct device *dev)
 {
@@ -76,13 +68,11 @@ struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 	return NULL;
 }
 
-unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device);
 unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device)
 {
 	return device->index;
 }
 
-int vfio_pasid_helper_pci_domain_nr(struct pci_dev *pdev);
 int vfio_pasid_helper_pci_domain_nr(struct pci_dev *pdev)
 {
 	return pci_domain_nr(pdev->bus);
