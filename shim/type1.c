@@ -28,9 +28,46 @@ static int shim_stock_attach_group(void *data, struct iommu_group *group,
 	return vfio_iommu_type1_attach_group(data, group, group_type);
 }
 
+static int shim_own_space_get(void *data, struct vfio_pasid_own_space *space)
+{
+	struct vfio_iommu *iommu = data;
+
+	guard(mutex)(&iommu->lock);
+	if (list_empty(&iommu->iova_list))
+		return -EOPNOTSUPP;
+	space->iova_start = list_first_entry(&iommu->iova_list,
+					     struct vfio_iova, list)->start;
+	space->iova_last = list_last_entry(&iommu->iova_list,
+					   struct vfio_iova, list)->end;
+	space->pgsize_bitmap = iommu->pgsize_bitmap;
+	return 0;
+}
+
+/* On the list that stock code keeps, so that its ioctls obey the window. */
+static int shim_own_space_narrow(void *data, u64 start, u64 last)
+{
+	struct vfio_iommu *iommu = data;
+	struct vfio_iova *iova;
+
+	guard(mutex)(&iommu->lock);
+	if (vfio_iommu_aper_conflict(iommu, start, last))
+		return -EBUSY;
+	list_for_each_entry(iova, &iommu->iova_list, list)
+		if (iova->start <= last && iova->end >= start)
+			return vfio_iommu_aper_resize(&iommu->iova_list, start,
+						      last);
+	return -ERANGE;
+}
+
+static const struct vfio_pasid_own_space_ops shim_own_space_ops = {
+	.get = shim_own_space_get,
+	.narrow = shim_own_space_narrow,
+};
+
 static void *shim_open(unsigned long type)
 {
-	return vfio_pasid_container_open(type, vfio_iommu_type1_open);
+	return vfio_pasid_container_open(type, vfio_iommu_type1_open,
+					 &shim_own_space_ops);
 }
 
 static void shim_release(void *handle)

@@ -3,37 +3,45 @@
 //! Aux spaces: IO address spaces of a container besides its own, each named by its PASID.
 
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
     sync::Arc, //
 };
 
 use crate::{
+    counters::{Counted, Kind},
     kernel::{
         errno::eopnotsupp,
         group::Group,
-        iommu::{Attachment, Domain},
+        iommu::{Access, Attachment, Domain},
         resv::reserved_regions,
         vfio::PinnedDevice, //
     },
+    mapping::{self, Mapping, Mappings},
     mm::PasidInUse,
-    window::{Window, Wish}, //
+    registered::Mapped,
+    window::{Interval, Window, Wish}, //
 };
 
 /// An aux space.
 ///
-/// The fields are dropped in this order: a PASID outlives every hardware entry that carries it.
+/// The fields are dropped in this order: nothing is mapped any more when the groups are detached,
+/// and the PASID outlives every hardware entry that carries it.
 pub(crate) struct AuxSpace {
+    mappings: Mappings,
     attached: KVec<AttachedGroup>,
     domain: Arc<Domain>,
     window: Window,
     pasid: PasidInUse,
+    _counted: Counted,
 }
 
 struct AttachedGroup {
     /// As long as it is in the container, the group keeps its number.
     number: u32,
     attachment: Attachment,
+    _counted: Counted,
 }
 
 impl AuxSpace {
@@ -54,10 +62,12 @@ impl AuxSpace {
         let reserved = reserved_regions(group)?;
         let window = Window::negotiate(wish, domain.aperture()?, domain.page(), &reserved)?;
         Ok(Self {
+            mappings: Mappings::new(),
             attached: KVec::new(),
             domain: Arc::new(domain, GFP_KERNEL_ACCOUNT)?,
             window,
             pasid: pasid()?,
+            _counted: Counted::one(Kind::Spaces),
         })
     }
 
@@ -108,6 +118,7 @@ impl AuxSpace {
         let attached = AttachedGroup {
             number,
             attachment: Attachment::new(self.domain.clone(), device, self.pasid())?,
+            _counted: Counted::one(Kind::Attachments),
         };
         Ok(self.attached.insert_within_capacity(place, attached)?)
     }
@@ -125,6 +136,58 @@ impl AuxSpace {
             return Err(ENOENT);
         }
         Ok(())
+    }
+
+    /// Maps `iova` to the registered memory `memory`, of the same size, that `find` finds.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if an address or the size is not a multiple of the smallest page; `ERANGE` if the
+    /// window does not permit it; `EEXIST` if something is mapped there; those of `find` and of
+    /// [`Mapping::new`].
+    pub(crate) fn map(
+        &mut self,
+        iova: Interval,
+        memory: Interval,
+        access: Access,
+        place: mapping::Place,
+        find: impl FnOnce(Interval) -> Result<Mapped>,
+    ) -> Result {
+        self.check_alignment(iova)?;
+        self.check_alignment(memory)?;
+        if !self.window.permits(iova) {
+            return Err(ERANGE);
+        }
+        let pasid = self.pasid();
+        let domain = &self.domain;
+        self.mappings.add(iova, place, || {
+            let found = find(memory)?;
+            Mapping::new(domain.clone(), pasid, iova, memory.start(), access, found)
+        })
+    }
+
+    /// Unmaps `range` and returns how many bytes of it were mapped.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if its start or size is not a multiple of the smallest page, or if only a part of
+    /// a mapping is in it.
+    pub(crate) fn unmap(&mut self, range: Interval) -> Result<u64> {
+        self.check_alignment(range)?;
+        self.mappings.remove(range)
+    }
+
+    /// The mappings.
+    pub(crate) fn mappings(&mut self) -> &mut Mappings {
+        &mut self.mappings
+    }
+
+    fn check_alignment(&self, range: Interval) -> Result {
+        if range.is_aligned(self.domain.page().max(PAGE_SIZE as u64)) {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
     }
 }
 
@@ -154,7 +217,7 @@ impl Spaces {
         self.0.get_mut(&pasid).ok_or(ENOENT)
     }
 
-    /// Detaches and frees the space that `pasid` names.
+    /// Unmaps, detaches and frees the space that `pasid` names.
     ///
     /// # Errors
     ///

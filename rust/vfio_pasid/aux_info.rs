@@ -3,11 +3,21 @@
 //! What VFIO_IOMMU_AUX_INFO reports of an aux space, a batch at a time: the space is locked while a
 //! batch is gathered, and unlocked while it is copied to the user.
 
-use kernel::prelude::*;
+use core::ops::ControlFlow;
+
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 
 use crate::{
     aux::AuxSpace,
-    kernel::abi::{AuxEntry, VFIO_AUX_ENTRY_GROUP, VFIO_AUX_ENTRY_HOLE}, //
+    kernel::abi::{
+        AuxEntry,
+        VFIO_AUX_ENTRY_GROUP,
+        VFIO_AUX_ENTRY_HOLE,
+        VFIO_AUX_ENTRY_MAPPING, //
+    },
 };
 
 /// Entries in a batch.
@@ -42,53 +52,63 @@ impl Report {
     }
 
     /// Gathers the next batch from `cursor` on and returns the cursor behind it, 0 at the end.
-    pub(crate) fn gather(&mut self, space: &AuxSpace, cursor: u64) -> u64 {
+    pub(crate) fn gather(&mut self, space: &mut AuxSpace, cursor: u64) -> u64 {
         self.batch.clear();
-        let next = self.gather_entries(space, cursor).err().unwrap_or(0);
+        let next = match self.gather_entries(space, cursor) {
+            ControlFlow::Continue(()) => 0,
+            ControlFlow::Break(next) => next,
+        };
         self.room -= self.batch.len();
         next
     }
 
-    /// `Err` is the cursor of the first entry that does not fit.
-    fn gather_entries(&mut self, space: &AuxSpace, cursor: u64) -> Result<(), u64> {
-        let holes = space.window().holes().iter().enumerate();
-        self.add(
-            cursor,
-            VFIO_AUX_ENTRY_HOLE,
-            holes.map(|(position, hole)| (position as u64, 0, hole.start(), hole.size())),
-        )?;
-        let groups = space.groups();
-        self.add(
-            cursor,
-            VFIO_AUX_ENTRY_GROUP,
-            groups.map(|number| (number.into(), number, 0, 0)),
-        )
+    /// Breaks with the cursor of the first entry that does not fit.
+    fn gather_entries(&mut self, space: &mut AuxSpace, cursor: u64) -> ControlFlow<u64> {
+        for (position, hole) in (0..).zip(space.window().holes()) {
+            let entry = AuxEntry {
+                entry_type: VFIO_AUX_ENTRY_HOLE,
+                iova: hole.start(),
+                size: hole.size(),
+                ..AuxEntry::default()
+            };
+            self.add(cursor, position, entry)?;
+        }
+        for number in space.groups() {
+            let entry = AuxEntry {
+                entry_type: VFIO_AUX_ENTRY_GROUP,
+                data: number,
+                ..AuxEntry::default()
+            };
+            self.add(cursor, number.into(), entry)?;
+        }
+        let from = cursor.saturating_sub(first_cursor(VFIO_AUX_ENTRY_MAPPING)) << PAGE_SHIFT;
+        space.mappings().for_each_from(from, |mapping| {
+            let iova = mapping.iova();
+            let entry = AuxEntry {
+                entry_type: VFIO_AUX_ENTRY_MAPPING,
+                data: mapping.access().into_flags(),
+                iova: iova.start(),
+                size: iova.size(),
+                vaddr: mapping.vaddr(),
+            };
+            self.add(cursor, iova.start() >> PAGE_SHIFT, entry)
+        })
     }
 
-    /// Adds the entries of one type: position, data, iova and size of each.
-    fn add(
-        &mut self,
-        cursor: u64,
-        entry_type: u32,
-        entries: impl Iterator<Item = (u64, u32, u64, u64)>,
-    ) -> Result<(), u64> {
-        for (position, data, iova, size) in entries {
-            let here = u64::from(entry_type) << TYPE_SHIFT | position;
-            if here < cursor {
-                continue;
-            }
-            let entry = AuxEntry {
-                entry_type,
-                data,
-                iova,
-                size,
-                vaddr: 0,
-            };
-            if self.batch.len() >= self.room {
-                return Err(here);
-            }
-            self.batch.push_within_capacity(entry).map_err(|_| here)?;
+    /// Adds the entry that is at `position` among its like, unless it is before `cursor`.
+    fn add(&mut self, cursor: u64, position: u64, entry: AuxEntry) -> ControlFlow<u64> {
+        let here = first_cursor(entry.entry_type) | position;
+        if here < cursor {
+            return ControlFlow::Continue(());
         }
-        Ok(())
+        if self.batch.len() >= self.room || self.batch.push_within_capacity(entry).is_err() {
+            return ControlFlow::Break(here);
+        }
+        ControlFlow::Continue(())
     }
+}
+
+/// The cursor of the first entry of a type.
+fn first_cursor(entry_type: u32) -> u64 {
+    u64::from(entry_type) << TYPE_SHIFT
 }

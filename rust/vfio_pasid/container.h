@@ -15,9 +15,31 @@
 
 struct vfio_device;
 
+/*
+ * The container's own address space: the first and the last IO address that can
+ * be mapped, reserved regions between them left aside, and the page sizes.
+ */
+struct vfio_pasid_own_space {
+	u64 iova_start;
+	u64 iova_last;
+	u64 pgsize_bitmap;
+};
+
+/*
+ * What VFIO_IOMMU_SETUP needs of stock code. @data is the stock iommu_data.
+ * get: -EOPNOTSUPP if no group of the container has an IOMMU.
+ * narrow: takes everything outside of [@start, @last] away. -EBUSY if something
+ * is mapped there, -ERANGE if nothing would be left. Never allocates.
+ */
+struct vfio_pasid_own_space_ops {
+	int (*get)(void *data, struct vfio_pasid_own_space *space);
+	int (*narrow)(void *data, u64 start, u64 last);
+};
+
 /* @group_type is enum vfio_group_type, which only VFIO's private header has. */
 void *vfio_pasid_container_open(unsigned long type,
-				void *(*stock)(unsigned long type));
+				void *(*stock)(unsigned long type),
+				const struct vfio_pasid_own_space_ops *ops);
 void vfio_pasid_container_release(void *handle, void (*stock)(void *data));
 /* @handle is NULL before VFIO_SET_IOMMU: then only VFIO_CHECK_EXTENSION works. */
 long vfio_pasid_container_ioctl(void *handle, unsigned int cmd,

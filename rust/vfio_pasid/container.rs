@@ -17,6 +17,7 @@ use kernel::{
 
 use crate::{
     aux::Spaces,
+    counters::{Counted, Kind},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
         device::GroupDevice,
@@ -29,7 +30,8 @@ use crate::{
         vfio::PinnedDevice, //
     },
     mm::VfioMmRef,
-    uapi,
+    registered::Registered,
+    window::{Interval, Wish},
     MODULE, //
 };
 
@@ -79,6 +81,10 @@ pub(crate) struct Container {
     /// The aux spaces. Looking, attaching and detaching are one step under this lock.
     #[pin]
     spaces: Mutex<Spaces>,
+    /// The registered memory that the container holds. Guards which ranges, and how often each.
+    #[pin]
+    registered: Mutex<Registered>,
+    _counted: Counted,
 }
 
 /// What an open container holds.
@@ -86,6 +92,8 @@ pub(crate) struct Contents {
     /// Open devices of the groups. Also such whose driver has yet to finish opening them.
     devices: KVec<PinnedDevice>,
     groups: KVec<Group>,
+    /// What VFIO_IOMMU_SETUP granted of the container's own address space.
+    window: Option<Interval>,
     vmm: VfioMmRef,
 }
 
@@ -173,6 +181,7 @@ impl Container {
         let contents = Contents {
             devices: KVec::new(),
             groups: KVec::new(),
+            window: None,
             vmm: VfioMmRef::get(current_mm()?)?,
         };
         let stock = open_stock()?;
@@ -184,6 +193,8 @@ impl Container {
                 static_lock_class!(),
             ),
             spaces <- new_mutex!(Spaces::new(), "vfio_pasid::spaces"),
+            registered <- new_mutex!(Registered::new(), "vfio_pasid::registered"),
+            _counted: Counted::one(Kind::Containers),
         }))?;
         Ok(MODULE.get().containers.lock().add(container.into(), spare))
     }
@@ -207,29 +218,24 @@ impl Container {
             return;
         };
         let contents = container.contents.write().take();
+        // Memory outlives what is mapped, and the process outlives what it has registered.
         *container.spaces.lock() = Spaces::new();
+        *container.registered.lock() = Registered::new();
         drop(contents);
         release_stock(container.stock);
     }
 
-    /// `.ioctl`: ours, or else the stock one.
+    /// `.ioctl`: one that is not ours.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the container was released meanwhile, besides those of the ioctl.
-    pub(crate) fn ioctl(
+    /// `ENODEV` if the container was released meanwhile.
+    pub(crate) fn stock_ioctl(
         &self,
-        cmd: u32,
-        arg: usize,
         stock_ioctl: impl FnOnce(StockData) -> isize,
     ) -> Result<isize> {
-        match uapi::ioctl(self, cmd, arg) {
-            Some(result) => result,
-            None => {
-                let _contents = self.contents()?;
-                Ok(stock_ioctl(self.stock))
-            }
-        }
+        let _contents = self.contents()?;
+        Ok(stock_ioctl(self.stock))
     }
 
     /// What the container holds, kept from changing until the result is dropped.
@@ -244,6 +250,39 @@ impl Container {
     /// The aux spaces, locked; with [`Container::contents`] held, they are not released.
     pub(crate) fn spaces(&self, _held: &Contents) -> Guard<'_, Spaces, MutexBackend> {
         self.spaces.lock()
+    }
+
+    /// The registered memory that the container holds, locked; as [`Container::spaces`].
+    pub(crate) fn registered(&self, _held: &Contents) -> Guard<'_, Registered, MutexBackend> {
+        self.registered.lock()
+    }
+
+    /// Narrows the container's own address space to what `wish` can be granted of it.
+    /// `publish` is told what that is before anything changes.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the caller belongs to another process; `ENODEV` if the container was released;
+    /// `ERANGE` if nothing of the wish is left; `EBUSY` if something outside is mapped;
+    /// `EOPNOTSUPP` if no group has an IOMMU; those of `publish`.
+    pub(crate) fn setup(
+        &self,
+        wish: Wish,
+        publish: impl FnOnce(Interval, u64) -> Result,
+    ) -> Result {
+        // Nobody else uses the address space between looking and narrowing.
+        let mut contents = self.contents.write();
+        let contents = contents.as_mut().ok_or(ENODEV)?;
+        if !contents.vmm.is_current() {
+            return Err(EPERM);
+        }
+        let own = self.stock.own_space()?;
+        let page = own.page_sizes & own.page_sizes.wrapping_neg();
+        let window = wish.within(own.aperture, page)?;
+        publish(window, own.page_sizes)?;
+        self.stock.narrow(window)?;
+        contents.window = Some(window);
+        Ok(())
     }
 
     /// `.attach_group`: stock first.
@@ -267,6 +306,12 @@ impl Container {
             contents.groups.retain(|ours| ours != group);
         }
         detach_stock(self.stock);
+        // Stock code made the address space as large as it can be without the group.
+        if let Some(window) = contents.as_ref().and_then(|contents| contents.window) {
+            if self.stock.narrow(window).is_err() {
+                pr_warn!("the window of a container's own address space was lost\n");
+            }
+        }
     }
 
     /// `.register_device`: a device is being opened for the first time.

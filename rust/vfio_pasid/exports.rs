@@ -20,7 +20,7 @@ use crate::{
         group::Group,
         iommu::HardwareEntry,
         mm::task_mm,
-        stock::StockData,
+        stock::{OwnSpaceOps, StockData},
         vfio::{PinnedDevice, RawDevice},
         warn::warn_not_attached, //
     },
@@ -152,16 +152,18 @@ fn find(handle: *mut c_void) -> Result<Arc<Container>> {
 
 /// # Safety
 ///
-/// `stock` is the stock `.open`.
+/// `stock` is the stock `.open`, and `own_space` is for what it returns.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_open(
     iommu_type: c_ulong,
     stock: unsafe extern "C" fn(c_ulong) -> *mut c_void,
+    own_space: &'static OwnSpaceOps,
 ) -> *mut c_void {
     let handle = Container::open(iommu_type, || {
         // SAFETY: Any type will do.
-        let data = unsafe { stock(iommu_type) };
-        Ok(StockData::new(from_err_ptr(data)?))
+        let data = from_err_ptr(unsafe { stock(iommu_type) })?;
+        // SAFETY: By the caller's promise; the container keeps it from being released.
+        Ok(unsafe { StockData::new(data, own_space) })
     });
     match handle {
         Ok(handle) => core::ptr::without_provenance_mut(handle as usize),
@@ -199,8 +201,10 @@ pub(crate) unsafe extern "C" fn vfio_pasid_container_ioctl(
     let result = if handle.is_null() {
         uapi::ioctl_without_container(cmd, arg, || call_stock(handle))
     } else {
-        find(handle)
-            .and_then(|container| container.ioctl(cmd, arg, |data| call_stock(data.as_ptr())))
+        find(handle).and_then(|container| match uapi::ioctl(&container, cmd, arg) {
+            Some(result) => result,
+            None => container.stock_ioctl(|data| call_stock(data.as_ptr())),
+        })
     };
     result.unwrap_or_else(|error| error.to_errno() as c_long)
 }

@@ -6,20 +6,24 @@ use core::mem::ManuallyDrop;
 
 use kernel::{
     mm::Mm,
-    new_mutex,
+    new_condvar, new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
     sync::{
         aref::ARef,
         lock::{mutex::MutexBackend, Guard},
         Arc,
+        CondVar,
+        LockedBy,
         Mutex, //
     },
 };
 
 use crate::{
+    counters::Kind,
     default_pasid::DefaultPasids,
     kernel::mm::is_current,
+    memory::Memory,
     pasid::{PasidRange, PasidSet, Reservation},
     space::NumberSpace,
     MODULE, //
@@ -33,6 +37,12 @@ pub(crate) struct VfioMm {
     /// What kernel drivers have attached for the process.
     #[pin]
     default_pasids: Mutex<DefaultPasids>,
+    /// What the process has registered. Guards the ranges, and every count of their mappings.
+    #[pin]
+    memory: Mutex<Memory>,
+    /// A range was pinned or unpinned.
+    #[pin]
+    memory_settled: CondVar,
     /// The PASIDs of the process. Guards the set and, with it, the quota.
     #[pin]
     pasids: Mutex<PasidSet>,
@@ -43,6 +53,8 @@ impl VfioMm {
         pin_init!(Self {
             mm,
             default_pasids <- new_mutex!(DefaultPasids::new(), "vfio_pasid::default_pasids"),
+            memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
+            memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
             pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
         })
     }
@@ -50,6 +62,38 @@ impl VfioMm {
     /// What kernel drivers have attached for the process, locked.
     pub(crate) fn default_pasids(&self) -> Guard<'_, DefaultPasids, MutexBackend> {
         self.default_pasids.lock()
+    }
+
+    /// What the process has registered, locked.
+    pub(crate) fn memory(&self) -> Guard<'_, Memory, MutexBackend> {
+        self.memory.lock()
+    }
+
+    /// Data that [`VfioMm::memory`] guards as well.
+    pub(crate) fn guard_by_memory<T>(&self, data: T) -> LockedBy<T, Memory> {
+        LockedBy::new(&self.memory, data)
+    }
+
+    /// Unlocks what the process has registered until [`VfioMm::memory_settled`] is called.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came first.
+    pub(crate) fn wait_for_memory(&self, memory: &mut Guard<'_, Memory, MutexBackend>) -> Result {
+        if self.memory_settled.wait_interruptible(memory) {
+            return Err(EINTR);
+        }
+        Ok(())
+    }
+
+    /// A range was pinned or unpinned: who waits for that looks again.
+    pub(crate) fn memory_settled(&self) {
+        self.memory_settled.notify_all();
+    }
+
+    /// The address space.
+    pub(crate) fn mm(&self) -> ARef<Mm> {
+        self.mm.clone()
     }
 
     /// Whether the calling thread belongs to this process.
@@ -92,6 +136,7 @@ impl VfioMm {
         }
         let number = take(&mut MODULE.get().numbers.lock())?;
         insert(&mut pasids, number, spare);
+        MODULE.get().counters.add(Kind::Pasids, 1);
         Ok(number)
     }
 
@@ -119,6 +164,8 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange) {
     pasids.remove(range, |node, word| {
         // Locked anew for each node, so that other processes get their turn.
         MODULE.get().numbers.lock().give_back(node, word);
+        let count = word.count_ones() as usize;
+        MODULE.get().counters.sub(Kind::Pasids, count);
     });
 }
 

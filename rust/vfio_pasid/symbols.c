@@ -25,6 +25,16 @@ module_param_named(pasid_max, vfio_pasid_param_max, uint, 0444);
 MODULE_PARM_DESC(pasid_max,
 		 "Highest PASID given to users, pasid_min to 1048575 (default 1048575)");
 
+unsigned int vfio_pasid_param_regions = 65535;
+module_param_named(region_limit, vfio_pasid_param_regions, uint, 0444);
+MODULE_PARM_DESC(region_limit,
+		 "Ranges of memory that one process may have registered (default 65535)");
+
+unsigned int vfio_pasid_param_mappings = 65535;
+module_param_named(mapping_limit, vfio_pasid_param_mappings, uint, 0444);
+MODULE_PARM_DESC(mapping_limit,
+		 "Mappings that the aux spaces of one process may have (default 65535)");
+
 /* The functions are in exports.rs. */
 #define EXPORT_RUST(name) EXPORT_SYMBOL_GPL(name)
 

@@ -5,6 +5,7 @@
 use core::mem::{size_of, size_of_val};
 
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     uaccess::{UserPtr, UserSlice}, //
 };
@@ -14,15 +15,21 @@ use crate::{
     aux_info::Report,
     container::{Container, Contents},
     hot_reset::Affected,
-    kernel::{abi::*, pci::Address, rwsem::ReadGuard},
+    kernel::{abi::*, iommu::Access, pci::Address, rwsem::ReadGuard},
+    mapping,
+    memory::Registration,
     mm::PasidInUse,
     pasid::PasidRange,
-    window::Wish, //
+    registered::{self, Held},
+    window::{Interval, Wish}, //
 };
 
 /// The features that VFIO_CHECK_EXTENSION reports.
-const FEATURES: u32 =
-    VFIO_PASID_FEATURE_PASID | VFIO_PASID_FEATURE_AUX | VFIO_PASID_FEATURE_HOT_RESET;
+const FEATURES: u32 = VFIO_PASID_FEATURE_PASID
+    | VFIO_PASID_FEATURE_AUX
+    | VFIO_PASID_FEATURE_MEMORY
+    | VFIO_PASID_FEATURE_WINDOW
+    | VFIO_PASID_FEATURE_HOT_RESET;
 
 /// An ioctl on a container that has no IOMMU type yet. VFIO asks for extensions so; anything else
 /// met the release of the container.
@@ -44,11 +51,16 @@ pub(crate) fn ioctl(container: &Container, cmd: u32, arg: usize) -> Option<Resul
         VFIO_CHECK_EXTENSION if arg == VFIO_PASID_EXTENSION => return Some(Ok(FEATURES as isize)),
         VFIO_IOMMU_PASID_REQUEST => pasid_request,
         VFIO_IOMMU_PASID_INFO => pasid_info,
+        VFIO_IOMMU_REGISTER_MEMORY => register_memory,
+        VFIO_IOMMU_UNREGISTER_MEMORY => unregister_memory,
         VFIO_IOMMU_AUX_CREATE => aux_create,
         VFIO_IOMMU_AUX_DESTROY => aux_destroy,
         VFIO_IOMMU_AUX_ATTACH => aux_attach,
         VFIO_IOMMU_AUX_DETACH => aux_detach,
+        VFIO_IOMMU_AUX_MAP => aux_map,
+        VFIO_IOMMU_AUX_UNMAP => aux_unmap,
         VFIO_IOMMU_AUX_INFO => aux_info,
+        VFIO_IOMMU_SETUP => setup,
         VFIO_IOMMU_HOT_RESET_INFO => hot_reset_info,
         _ => return None,
     };
@@ -121,6 +133,42 @@ fn pasid_info(container: &Container, arg: UserPtr) -> Result<isize> {
     Ok(0)
 }
 
+/// The page-aligned range of virtual addresses that a user means.
+///
+/// # Errors
+///
+/// `EINVAL` if it is empty, not page-aligned, or wraps around.
+fn memory_range(vaddr: u64, size: u64) -> Result<Interval> {
+    let range = Interval::sized(vaddr, size)?;
+    range
+        .is_aligned(PAGE_SIZE as u64)
+        .then_some(range)
+        .ok_or(EINVAL)
+}
+
+fn register_memory(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let register: RegisterMemory = read(arg, VFIO_MEMORY_READ_ONLY)?;
+    let range = memory_range(register.vaddr, register.size)?;
+    let writable = register.flags & VFIO_MEMORY_READ_ONLY == 0;
+    let place = registered::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let registration = Registration::new(contents.vmm().arc(), range, writable)?;
+    let held = Held::new(registration)?;
+    let surplus = container.registered(&contents).add(held, place);
+    drop(surplus);
+    Ok(0)
+}
+
+fn unregister_memory(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let unregister: RegisterMemory = read(arg, 0)?;
+    let range = memory_range(unregister.vaddr, unregister.size)?;
+    let gone = container.registered(&contents).remove(range)?;
+    // Not before all is unlocked: it may take long.
+    drop(gone);
+    Ok(0)
+}
+
 fn aux_create(container: &Container, arg: UserPtr) -> Result<isize> {
     let contents = enter(container)?;
     let mut create: AuxCreate = read(arg, VFIO_AUX_FIXED_PASID)?;
@@ -187,6 +235,43 @@ fn aux_detach(container: &Container, arg: UserPtr) -> Result<isize> {
     Ok(0)
 }
 
+fn aux_map(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let map: AuxMap = read(arg, VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE)?;
+    let access = Access::from_flags(map.flags)?;
+    let iova = Interval::sized(map.iova, map.size)?;
+    let memory = Interval::sized(map.vaddr, map.size)?;
+    let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let mut spaces = container.spaces(&contents);
+    let space = spaces.get(map.pasid)?;
+    space.map(iova, memory, access, place, |memory| {
+        container.registered(&contents).map(memory)
+    })?;
+    Ok(0)
+}
+
+fn aux_unmap(container: &Container, arg: UserPtr) -> Result<isize> {
+    let contents = enter(container)?;
+    let mut unmap: AuxUnmap = read(arg, VFIO_AUX_UNMAP_ALL)?;
+    let range = match (unmap.flags, unmap.iova, unmap.size) {
+        (0, iova, size) => Some(Interval::sized(iova, size)?),
+        (_, 0, 0) => None,
+        _ => return Err(EINVAL),
+    };
+    // What is unmapped cannot be mapped again, so find out first whether the result can be told.
+    write(arg, &unmap)?;
+    unmap.size = {
+        let mut spaces = container.spaces(&contents);
+        let space = spaces.get(unmap.pasid)?;
+        match range {
+            Some(range) => space.unmap(range)?,
+            None => space.mappings().clear(),
+        }
+    };
+    write(arg, &unmap)?;
+    Ok(0)
+}
+
 fn aux_info(container: &Container, arg: UserPtr) -> Result<isize> {
     let contents = enter(container)?;
     let mut info: AuxInfo = read(arg, 0)?;
@@ -216,6 +301,19 @@ fn aux_info(container: &Container, arg: UserPtr) -> Result<isize> {
         }
     }
     write(arg, &info)?;
+    Ok(0)
+}
+
+fn setup(container: &Container, arg: UserPtr) -> Result<isize> {
+    enter(container)?;
+    let mut setup: Setup = read(arg, 0)?;
+    let wish = Wish::new(setup.iova_start, setup.iova_size)?;
+    container.setup(wish, |window, page_sizes| {
+        setup.iova_start = window.start();
+        setup.iova_size = window.size();
+        setup.pgsize_bitmap = page_sizes;
+        write(arg, &setup)
+    })?;
     Ok(0)
 }
 

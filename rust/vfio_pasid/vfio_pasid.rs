@@ -8,23 +8,29 @@
 mod aux;
 mod aux_info;
 mod container;
+mod counters;
 mod default_pasid;
 mod exports;
 mod hot_reset;
 mod kernel;
+mod mapping;
+mod memory;
 mod mm;
 mod pasid;
+mod registered;
 mod space;
 mod uapi;
 mod window;
 
 use ::kernel::{
+    debugfs,
     prelude::*,
     sync::{new_mutex, new_spinlock, Mutex, SpinLock}, //
 };
 
 use crate::{
     container::Containers,
+    counters::Counters,
     kernel::{global::Global, params::Parameters},
     mm::Registry,
     space::NumberSpace, //
@@ -52,6 +58,10 @@ pub(crate) struct VfioPasid {
     /// Which numbers are taken, by whomever. Innermost lock.
     #[pin]
     numbers: Mutex<NumberSpace>,
+    debugfs: debugfs::Dir,
+    /// How much of everything there is.
+    #[pin]
+    counters: debugfs::File<Counters>,
 }
 
 /// The loaded module.
@@ -64,6 +74,8 @@ impl ::kernel::InPlaceModule for VfioPasid {
             containers <- new_spinlock!(Containers::new(), "vfio_pasid::containers"),
             registry <- new_mutex!(Registry::new(), "vfio_pasid::registry"),
             numbers <- new_mutex!(NumberSpace::new(params.range)?, "vfio_pasid::numbers"),
+            debugfs: debugfs::Dir::new(c"vfio_pasid"),
+            counters <- debugfs.read_only_file(c"in_use", Counters::new()),
             _: {
                 MODULE.set(this);
             },

@@ -18,9 +18,27 @@ impl Interval {
         (start <= last).then_some(Self { start, last })
     }
 
+    /// `size` bytes from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are none, or they wrap around.
+    pub(crate) fn sized(start: u64, size: u64) -> Result<Self> {
+        let last = start.checked_add(size.checked_sub(1).ok_or(EINVAL)?);
+        Ok(Self {
+            start,
+            last: last.ok_or(EINVAL)?,
+        })
+    }
+
     /// The first byte.
     pub(crate) fn start(self) -> u64 {
         self.start
+    }
+
+    /// The last byte.
+    pub(crate) fn last(self) -> u64 {
+        self.last
     }
 
     /// How many bytes; the whole of 2^64 counts as one less.
@@ -36,6 +54,11 @@ impl Interval {
     /// Whether all of `other` is in this one.
     pub(crate) fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.last <= self.last
+    }
+
+    /// Whether it begins and ends on a boundary of `page` bytes, a power of two.
+    pub(crate) fn is_aligned(self, page: u64) -> bool {
+        (self.start | self.last.wrapping_add(1)) & (page - 1) == 0
     }
 
     /// The largest part that begins and ends on a boundary of `page` bytes, a power of two.
@@ -69,11 +92,23 @@ impl Wish {
         match (start, size) {
             (0, 0) => Ok(Self::Everything),
             (_, 0) => Err(EINVAL),
-            _ => {
-                let last = start.checked_add(size - 1).ok_or(EINVAL)?;
-                Ok(Self::Part(Interval { start, last }))
-            }
+            _ => Interval::sized(start, size).map(Self::Part),
         }
+    }
+
+    /// The largest part of the wish that is aligned to `page` (bytes, a power of two) and fits
+    /// into `aperture`.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` if there is none.
+    pub(crate) fn within(self, aperture: Interval, page: u64) -> Result<Interval> {
+        match self {
+            Self::Everything => Some(aperture),
+            Self::Part(part) => part.intersection(aperture),
+        }
+        .and_then(|part| part.page_aligned(page))
+        .ok_or(ERANGE)
     }
 }
 
@@ -97,12 +132,7 @@ impl Window {
         page: u64,
         reserved: &[Interval],
     ) -> Result<Self> {
-        let interval = match wish {
-            Wish::Everything => Some(aperture),
-            Wish::Part(part) => part.intersection(aperture),
-        }
-        .and_then(|part| part.page_aligned(page))
-        .ok_or(ERANGE)?;
+        let interval = wish.within(aperture, page)?;
 
         // Sorted by insertion: there are a handful, and objtool stumbles over core's sort.
         let mut found: KVec<Interval> = KVec::with_capacity(reserved.len(), GFP_KERNEL_ACCOUNT)?;
@@ -131,6 +161,15 @@ impl Window {
     /// Where nothing can be mapped.
     pub(crate) fn holes(&self) -> &[Interval] {
         &self.holes
+    }
+
+    /// Whether `range` can be mapped: all of it is in the window, and none of it in a hole.
+    pub(crate) fn permits(&self, range: Interval) -> bool {
+        self.interval.contains(range)
+            && !self
+                .holes
+                .iter()
+                .any(|hole| hole.intersection(range).is_some())
     }
 
     /// Whether a device with the reserved regions `reserved` can serve the window as it is.
@@ -165,6 +204,21 @@ mod tests {
     fn wish_that_cannot_be_meant_is_refused() {
         assert_eq!(granted(4096, 0, APERTURE), Err(EINVAL));
         assert_eq!(granted(u64::MAX, 2, APERTURE), Err(EINVAL));
+    }
+
+    #[test]
+    fn interval_has_its_bytes_and_no_more() {
+        let whole = |start, size| Interval::sized(start, size).map(|i| (i.start(), i.last()));
+        assert_eq!(whole(4096, 1), Ok((4096, 4096)));
+        assert_eq!(whole(u64::MAX, 1), Ok((u64::MAX, u64::MAX)));
+        assert_eq!(whole(0, u64::MAX), Ok((0, u64::MAX - 1)));
+        assert_eq!(whole(0, 0), Err(EINVAL));
+        assert_eq!(whole(2, u64::MAX), Err(EINVAL));
+        let aligned = |start, last| Interval { start, last }.is_aligned(4096);
+        assert!(aligned(4096, 8191));
+        assert!(aligned(0, u64::MAX));
+        assert!(!aligned(4096, 8192));
+        assert!(!aligned(4095, 8191));
     }
 
     #[test]
@@ -217,6 +271,13 @@ mod tests {
         assert!(window.allows(&[region(0xfee1_0000, 0xfee1_ffff)]));
         assert!(!window.allows(&[region(0x4000, 0x4fff)]));
         assert!(!window.allows(&[region(0x3000, 0x4000)]));
+        assert!(window.permits(region(0x1000, 0x1fff)));
+        assert!(!window.permits(region(0x1000, 0x2000)));
+        assert!(!window.permits(region(0x3000, 0x3fff)));
+        assert!(!window.permits(region(0x1000, 0xfeff_ffff)));
+        assert!(!window.permits(region(0, 0x1fff)));
+        assert!(window.permits(region(0xfef0_0000, 0xfef0_0fff)));
+        assert!(!window.permits(region(0xfef0_0000, 1 << 40)));
         Ok(())
     }
 }

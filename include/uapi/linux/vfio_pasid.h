@@ -37,6 +37,8 @@
 
 #define VFIO_PASID_FEATURE_PASID	(1 << 0) /* PASID_REQUEST, PASID_INFO */
 #define VFIO_PASID_FEATURE_AUX		(1 << 1) /* AUX_CREATE ... AUX_INFO */
+#define VFIO_PASID_FEATURE_MEMORY	(1 << 2) /* REGISTER_MEMORY, AUX_MAP, ... */
+#define VFIO_PASID_FEATURE_WINDOW	(1 << 3) /* SETUP, AUX_CREATE's window */
 #define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 
 /**
@@ -113,6 +115,59 @@ struct vfio_iommu_pasid_info {
 
 #define VFIO_IOMMU_PASID_INFO		_IO(VFIO_TYPE, 0x40)
 
+/**
+ * struct vfio_iommu_register_memory - VFIO_IOMMU_REGISTER_MEMORY, VFIO_IOMMU_UNREGISTER_MEMORY
+ * @argsz: size of the structure
+ * @flags: REGISTER: VFIO_MEMORY_READ_ONLY: devices may only read. UNREGISTER: 0
+ * @vaddr: start of a range of the caller's memory, in bytes, on a page boundary
+ * @size: its size in bytes, a multiple of the page size
+ *
+ * Registered memory is what aux spaces can map. Its pages are pinned and charged
+ * to the process's locked memory (RLIMIT_MEMLOCK) once, whatever number of
+ * containers register it and of spaces map it. They stay what they were when
+ * they were registered: what the process does to its own mappings later does
+ * not change what devices see.
+ *
+ * The very same range with the same flags can be registered again, which takes
+ * as many UNREGISTER to undo. All goes with the last container of the process
+ * that holds the range. REGISTER waits while another thread registers or
+ * unregisters something that overlaps.
+ *
+ * Errors:
+ *
+ *   EINVAL      the range is empty, not page-aligned, or wraps around
+ *
+ * and of REGISTER:
+ *
+ *   EEXIST      it overlaps a range that is registered by this process and is
+ *               not the same, or the same with other flags
+ *   EFAULT      memory is not mapped, or not writable (without
+ *               VFIO_MEMORY_READ_ONLY), or cannot be pinned for long: device
+ *               memory, memfd_secret(), writable shared mappings of files on a
+ *               disk
+ *   EOPNOTSUPP  the range is of a file on DAX
+ *   ENOSPC      the process has as many ranges as the parameter region_limit
+ *               allows
+ *   ENOMEM      the process would exceed its RLIMIT_MEMLOCK; no memory
+ *   EINTR       a signal came
+ *
+ * and of UNREGISTER:
+ *
+ *   ENOENT      this container does not hold that very range
+ *   EBUSY       it is mapped in a space of this container, and this would be
+ *               the last reference
+ */
+struct vfio_iommu_register_memory {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_MEMORY_READ_ONLY		(1 << 0)
+	__u64	vaddr;
+	__u64	size;
+};
+
+#define VFIO_IOMMU_REGISTER_MEMORY	_IO(VFIO_TYPE, 0x41)
+#define VFIO_IOMMU_UNREGISTER_MEMORY	_IO(VFIO_TYPE, 0x42)
+
 /*
  * Aux spaces: IO address spaces of a container besides its own, each named by
  * its PASID. A device of the container that tags its requests with the PASID
@@ -170,7 +225,8 @@ struct vfio_iommu_aux_create {
  * @pasid: the space
  * @reserved: 0
  *
- * Detaches the space from every group and then lets go of the number.
+ * Unmaps everything, detaches the space from every group and then lets go of
+ * the number.
  *
  * Errors:
  *
@@ -229,17 +285,93 @@ struct vfio_iommu_aux_attach {
 #define VFIO_IOMMU_AUX_DETACH		_IO(VFIO_TYPE, 0x46)
 
 /**
+ * struct vfio_iommu_aux_map - VFIO_IOMMU_AUX_MAP
+ * @argsz: size of the structure
+ * @flags: what devices may do: VFIO_AUX_MAP_READ, VFIO_AUX_MAP_WRITE or both.
+ *         (An IOMMU with first-stage tables cannot keep them from reading.)
+ * @pasid: the space
+ * @reserved: 0
+ * @vaddr: where in registered memory, in bytes
+ * @iova: where in the space, in bytes
+ * @size: how much, in bytes
+ *
+ * @vaddr, @iova and @size are multiples of the smallest page that the space can
+ * map, and of the page size. Larger pages are used where the memory is
+ * contiguous and all of its addresses are aligned to them.
+ *
+ * Errors:
+ *
+ *   EINVAL  neither of the flags; @size is 0; something is not aligned or wraps
+ *           around
+ *   ENOENT  no such space; not all of the memory is in one range that is
+ *           registered with this container
+ *   ERANGE  not all of it is in the window, or some of it is in a hole; the
+ *           IOMMU cannot address the memory
+ *   EEXIST  something is mapped there
+ *   EACCES  VFIO_AUX_MAP_WRITE of a range that is VFIO_MEMORY_READ_ONLY
+ *   ENOSPC  the process has as many mappings as the parameter mapping_limit
+ *           allows
+ *   ENOMEM  no memory
+ */
+struct vfio_iommu_aux_map {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_AUX_MAP_READ		(1 << 0)
+#define VFIO_AUX_MAP_WRITE		(1 << 1)
+	__u32	pasid;
+	__u32	reserved;
+	__u64	vaddr;
+	__u64	iova;
+	__u64	size;
+};
+
+#define VFIO_IOMMU_AUX_MAP		_IO(VFIO_TYPE, 0x47)
+
+/**
+ * struct vfio_iommu_aux_unmap - VFIO_IOMMU_AUX_UNMAP
+ * @argsz: size of the structure
+ * @flags: VFIO_AUX_UNMAP_ALL: everything, with @iova and @size 0
+ * @pasid: the space
+ * @reserved: 0
+ * @iova: start of a range of the space, in bytes
+ * @size: in: its size in bytes; out: how many of them were mapped
+ *
+ * When this returns, devices cannot reach the memory any more. A range in which
+ * nothing is mapped is no error. Mappings go as a whole.
+ *
+ * Errors:
+ *
+ *   EINVAL  the range is empty (without VFIO_AUX_UNMAP_ALL), not aligned as for
+ *           VFIO_IOMMU_AUX_MAP, or wraps around; only a part of a mapping is in
+ *           it; VFIO_AUX_UNMAP_ALL with a range
+ *   ENOENT  no such space
+ */
+struct vfio_iommu_aux_unmap {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_AUX_UNMAP_ALL		(1 << 0)
+	__u32	pasid;
+	__u32	reserved;
+	__u64	iova;
+	__u64	size;
+};
+
+#define VFIO_IOMMU_AUX_UNMAP		_IO(VFIO_TYPE, 0x48)
+
+/**
  * struct vfio_iommu_aux_entry - something about an aux space
  * @type: VFIO_AUX_ENTRY_*, which says what the other fields are
- * @data: GROUP: the number of a group that the space is attached to
- * @iova: HOLE: where in the window nothing can be mapped
- * @size: HOLE: bytes
- * @vaddr: 0
+ * @data: GROUP: the number of a group that the space is attached to;
+ *        MAPPING: its VFIO_AUX_MAP_* flags
+ * @iova: HOLE: where in the window nothing can be mapped; MAPPING: where it is
+ * @size: HOLE, MAPPING: bytes
+ * @vaddr: MAPPING: where in the memory of the process it was mapped to
  */
 struct vfio_iommu_aux_entry {
 	__u32	type;
 #define VFIO_AUX_ENTRY_HOLE		1
 #define VFIO_AUX_ENTRY_GROUP		2
+#define VFIO_AUX_ENTRY_MAPPING		3
 	__u32	data;
 	__u64	iova;
 	__u64	size;
@@ -281,6 +413,38 @@ struct vfio_iommu_aux_info {
 };
 
 #define VFIO_IOMMU_AUX_INFO		_IO(VFIO_TYPE, 0x49)
+
+/**
+ * struct vfio_iommu_setup - VFIO_IOMMU_SETUP
+ * @argsz: size of the structure
+ * @flags: 0
+ * @iova_start: in: start of the IOVA window wished for, in bytes; out: granted
+ * @iova_size: in: its size in bytes, or 0 (and @iova_start 0) for all there is;
+ *             out: granted, the largest page-aligned part of the wish that there
+ *             is
+ * @pgsize_bitmap: out: the page sizes that can be mapped
+ *
+ * Narrows the container's own IO address space, that of VFIO_IOMMU_MAP_DMA, to a
+ * window. From then on VFIO_IOMMU_MAP_DMA outside of it is EINVAL, and
+ * VFIO_IOMMU_GET_INFO reports what is left, reserved regions taken out. It can
+ * be narrowed again, not widened; the window goes with the container.
+ *
+ * Errors:
+ *
+ *   EINVAL      the wish wraps around, or has a start and no size
+ *   ERANGE      nothing of the wish is there
+ *   EBUSY       something is mapped outside of the window
+ *   EOPNOTSUPP  no group of the container has an IOMMU
+ */
+struct vfio_iommu_setup {
+	__u32	argsz;
+	__u32	flags;
+	__u64	iova_start;
+	__u64	iova_size;
+	__u64	pgsize_bitmap;
+};
+
+#define VFIO_IOMMU_SETUP		_IO(VFIO_TYPE, 0x4a)
 
 /**
  * struct vfio_iommu_hot_reset_info - VFIO_IOMMU_HOT_RESET_INFO

@@ -4,8 +4,11 @@
 
 use kernel::{
     ioctl::_IO,
+    prelude::*,
     transmute::{AsBytes, FromBytes}, //
 };
+
+use super::iommu::Access;
 
 /// `VFIO_TYPE` of `linux/vfio.h`.
 const VFIO_TYPE: u32 = b';' as u32;
@@ -16,6 +19,8 @@ pub(crate) const VFIO_CHECK_EXTENSION: u32 = _IO(VFIO_TYPE, VFIO_BASE + 1);
 pub(crate) const VFIO_PASID_EXTENSION: usize = 0x5041;
 pub(crate) const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
 pub(crate) const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
+pub(crate) const VFIO_PASID_FEATURE_MEMORY: u32 = 1 << 2;
+pub(crate) const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 pub(crate) const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
 pub(crate) const VFIO_IOMMU_PASID_REQUEST: u32 = _IO(VFIO_TYPE, VFIO_BASE + 18);
@@ -45,6 +50,18 @@ pub(crate) struct PasidInfo {
     pub(crate) width: u32,
     pub(crate) caps: u32,
     pub(crate) reserved: u32,
+}
+
+pub(crate) const VFIO_IOMMU_REGISTER_MEMORY: u32 = _IO(VFIO_TYPE, 0x41);
+pub(crate) const VFIO_IOMMU_UNREGISTER_MEMORY: u32 = _IO(VFIO_TYPE, 0x42);
+pub(crate) const VFIO_MEMORY_READ_ONLY: u32 = 1 << 0;
+
+#[repr(C)]
+pub(crate) struct RegisterMemory {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) vaddr: u64,
+    pub(crate) size: u64,
 }
 
 pub(crate) const VFIO_IOMMU_AUX_CREATE: u32 = _IO(VFIO_TYPE, 0x43);
@@ -82,12 +99,64 @@ pub(crate) struct AuxAttach {
     pub(crate) group: u32,
 }
 
+pub(crate) const VFIO_IOMMU_AUX_MAP: u32 = _IO(VFIO_TYPE, 0x47);
+pub(crate) const VFIO_AUX_MAP_READ: u32 = 1 << 0;
+pub(crate) const VFIO_AUX_MAP_WRITE: u32 = 1 << 1;
+
+#[repr(C)]
+pub(crate) struct AuxMap {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) reserved: u32,
+    pub(crate) vaddr: u64,
+    pub(crate) iova: u64,
+    pub(crate) size: u64,
+}
+
+impl Access {
+    /// From `VFIO_AUX_MAP_*`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for neither.
+    pub(crate) fn from_flags(flags: u32) -> Result<Self> {
+        let read = flags & VFIO_AUX_MAP_READ != 0;
+        let write = flags & VFIO_AUX_MAP_WRITE != 0;
+        if !read && !write {
+            return Err(EINVAL);
+        }
+        Ok(Self { read, write })
+    }
+
+    /// As `VFIO_AUX_MAP_*`.
+    pub(crate) fn into_flags(self) -> u32 {
+        let read = if self.read { VFIO_AUX_MAP_READ } else { 0 };
+        let write = if self.write { VFIO_AUX_MAP_WRITE } else { 0 };
+        read | write
+    }
+}
+
+pub(crate) const VFIO_IOMMU_AUX_UNMAP: u32 = _IO(VFIO_TYPE, 0x48);
+pub(crate) const VFIO_AUX_UNMAP_ALL: u32 = 1 << 0;
+
+#[repr(C)]
+pub(crate) struct AuxUnmap {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) pasid: u32,
+    pub(crate) reserved: u32,
+    pub(crate) iova: u64,
+    pub(crate) size: u64,
+}
+
 pub(crate) const VFIO_IOMMU_AUX_INFO: u32 = _IO(VFIO_TYPE, 0x49);
 pub(crate) const VFIO_AUX_ENTRY_HOLE: u32 = 1;
 pub(crate) const VFIO_AUX_ENTRY_GROUP: u32 = 2;
+pub(crate) const VFIO_AUX_ENTRY_MAPPING: u32 = 3;
 
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Default)]
 pub(crate) struct AuxEntry {
     pub(crate) entry_type: u32,
     pub(crate) data: u32,
@@ -106,6 +175,17 @@ pub(crate) struct AuxInfo {
     pub(crate) iova_size: u64,
     pub(crate) pgsize_bitmap: u64,
     pub(crate) cursor: u64,
+}
+
+pub(crate) const VFIO_IOMMU_SETUP: u32 = _IO(VFIO_TYPE, 0x4a);
+
+#[repr(C)]
+pub(crate) struct Setup {
+    pub(crate) argsz: u32,
+    pub(crate) flags: u32,
+    pub(crate) iova_start: u64,
+    pub(crate) iova_size: u64,
+    pub(crate) pgsize_bitmap: u64,
 }
 
 pub(crate) const VFIO_IOMMU_HOT_RESET_INFO: u32 = _IO(VFIO_TYPE, 0x4b);
@@ -176,10 +256,14 @@ macro_rules! argument {
 
 argument!(PasidRequest, 16);
 argument!(PasidInfo, 32, reserved);
+argument!(RegisterMemory, 24);
 argument!(AuxCreate, 40, reserved);
 argument!(AuxDestroy, 16, reserved);
 argument!(AuxAttach, 16);
+argument!(AuxMap, 40, reserved);
+argument!(AuxUnmap, 32, reserved);
 argument!(AuxInfo, 48);
 plain_bytes!(AuxEntry, 32);
+argument!(Setup, 32);
 argument!(HotResetInfo, 16);
 plain_bytes!(HotResetDevice, 8);

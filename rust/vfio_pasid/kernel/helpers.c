@@ -3,8 +3,9 @@
  * Macros and inline functions of the kernel that neither the `bindings` nor the
  * `kernel` crate offers. One line each; used only by the files beside this one.
  */
+#include <linux/mm.h>
 #include <linux/pci.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/vfio.h>
 
 #include "helpers.h"
@@ -12,6 +13,21 @@
 void vfio_pasid_helper_cond_resched(void)
 {
 	cond_resched();
+}
+
+bool vfio_pasid_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+unsigned long vfio_pasid_helper_page_to_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
 }
 
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev)

@@ -7,11 +7,19 @@ use core::ptr::{null_mut, NonNull};
 use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
+    ffi::{c_int, c_ulong},
     prelude::*,
     sync::Arc, //
 };
 
-use super::{device::GroupDevice, errno::eopnotsupp, vfio::PinnedDevice};
+use super::{
+    device::GroupDevice,
+    errno::eopnotsupp,
+    pages::PinnedPages,
+    sched::cond_resched,
+    trace,
+    vfio::PinnedDevice, //
+};
 use crate::window::Interval;
 
 /// A paging domain that can be attached under a PASID.
@@ -99,6 +107,126 @@ impl Drop for Domain {
     }
 }
 
+/// What a device may do with what is mapped: at least one of the two. First-stage tables cannot
+/// say that it may only write.
+#[derive(Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl Access {
+    /// For `iommu_map()`. Process memory is cacheable.
+    fn prot(self) -> c_int {
+        let read = if self.read { bindings::IOMMU_READ } else { 0 };
+        let write = if self.write { bindings::IOMMU_WRITE } else { 0 };
+        (read | write | bindings::IOMMU_CACHE) as c_int
+    }
+}
+
+/// IO addresses of a domain, mapped to pinned pages. Dropping it unmaps and flushes before it
+/// returns.
+///
+/// # Invariants
+///
+/// The first `size` bytes of `iova` are mapped to pages of `pages`, and nothing else maps them.
+pub(crate) struct MappedRange {
+    domain: Arc<Domain>,
+    iova: Interval,
+    size: u64,
+    access: Access,
+    pasid: u32,
+    /// Dropped last, when no device can reach the pages any more.
+    _pages: Arc<PinnedPages>,
+}
+
+impl MappedRange {
+    /// Maps all of `iova`, where nothing is mapped and which is aligned to the domain's page, to
+    /// `pages` from `offset` bytes on. The IOMMU's larger pages are used where the pages follow
+    /// each other in memory and the alignment allows it. `pasid` names the domain's space.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if `access` is to write and the pages are not; `ENOMEM`; `ERANGE` if the IOMMU
+    /// cannot address the memory.
+    pub(crate) fn new(
+        domain: Arc<Domain>,
+        pasid: u32,
+        iova: Interval,
+        pages: Arc<PinnedPages>,
+        offset: u64,
+        access: Access,
+    ) -> Result<Self> {
+        if access.write && !pages.writable() {
+            return Err(EACCES);
+        }
+        // INVARIANT: Nothing is mapped yet.
+        let mut range = Self {
+            domain,
+            iova,
+            size: 0,
+            access,
+            pasid,
+            _pages: pages.clone(),
+        };
+        for (phys, size) in pages.pieces(offset, iova.size()) {
+            range.map(phys, size)?;
+            cond_resched();
+        }
+        trace::map(pasid, iova, access);
+        Ok(range)
+    }
+
+    /// Maps what comes next.
+    fn map(&mut self, phys: u64, size: u64) -> Result {
+        // SAFETY: The domain is valid; nothing is mapped there; the pages stay pinned until this
+        // is dropped. (`GFP_KERNEL_ACCOUNT`: whoever maps pays for the tables.)
+        to_result(unsafe {
+            bindings::iommu_map(
+                self.domain.as_ptr(),
+                (self.iova.start() + self.size) as c_ulong,
+                phys,
+                size as usize,
+                self.access.prot(),
+                bindings::GFP_KERNEL_ACCOUNT,
+            )
+        })
+        .map_err(|error| if error == ENOMEM { error } else { ERANGE })?;
+        // INVARIANT: Just mapped.
+        self.size += size;
+        Ok(())
+    }
+
+    /// The IO addresses.
+    pub(crate) fn iova(&self) -> Interval {
+        self.iova
+    }
+
+    /// What the device may do.
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+}
+
+impl Drop for MappedRange {
+    fn drop(&mut self) {
+        if self.size == 0 {
+            return;
+        }
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::iommu_unmap(
+                self.domain.as_ptr(),
+                self.iova.start() as c_ulong,
+                self.size as usize,
+            )
+        };
+        if self.size == self.iova.size() {
+            trace::unmap(self.pasid, self.iova, self.access);
+        }
+    }
+}
+
 /// A hardware entry: under its PASID, a device addresses a domain. Dropping it detaches and
 /// flushes before it returns.
 ///
@@ -136,6 +264,8 @@ impl HardwareEntry {
         to_result(unsafe {
             bindings::iommu_attach_device_pasid(domain.as_ptr(), dev.as_ptr(), pasid, null_mut())
         })?;
+        // SAFETY: The device is valid.
+        unsafe { trace::attach(dev, pasid) };
         // INVARIANT: Just attached.
         Ok(Self { domain, dev, pasid })
     }
@@ -145,7 +275,12 @@ impl Drop for HardwareEntry {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe {
-            bindings::iommu_detach_device_pasid(self.domain.as_ptr(), self.dev.as_ptr(), self.pasid)
+            bindings::iommu_detach_device_pasid(
+                self.domain.as_ptr(),
+                self.dev.as_ptr(),
+                self.pasid,
+            );
+            trace::detach(self.dev, self.pasid);
         };
     }
 }

@@ -13,6 +13,8 @@ extern "C" {
     static vfio_pasid_param_quota: c_uint;
     static vfio_pasid_param_min: c_uint;
     static vfio_pasid_param_max: c_uint;
+    static vfio_pasid_param_regions: c_uint;
+    static vfio_pasid_param_mappings: c_uint;
 }
 
 /// The parameters of this load of the module.
@@ -21,6 +23,10 @@ pub(crate) struct Parameters {
     pub(crate) quota: u32,
     /// The numbers that users may get.
     pub(crate) range: PasidRange,
+    /// How many ranges of memory one process may have registered.
+    pub(crate) region_limit: u32,
+    /// How many mappings the aux spaces of one process may have together.
+    pub(crate) mapping_limit: u32,
 }
 
 impl Parameters {
@@ -32,11 +38,13 @@ impl Parameters {
     pub(crate) fn read() -> Result<Self> {
         // SAFETY: Set by the module loader before the module's init runs, and never after,
         // because their permissions are 0444.
-        let (quota, min, max) = unsafe {
+        let (quota, min, max, region_limit, mapping_limit) = unsafe {
             (
                 vfio_pasid_param_quota,
                 vfio_pasid_param_min,
                 vfio_pasid_param_max,
+                vfio_pasid_param_regions,
+                vfio_pasid_param_mappings,
             )
         };
 
@@ -65,6 +73,8 @@ impl Parameters {
         Ok(Self {
             quota,
             range: PasidRange::new(min, max)?,
+            region_limit,
+            mapping_limit,
         })
     }
 }

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How much of everything there is, for `/sys/kernel/debug/vfio_pasid/in_use`: what is not 0 while
+//! nobody has a container open has been lost.
+
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+use crate::MODULE;
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Open containers.
+    Containers,
+    /// PASIDs that are held, by users or by kernel drivers.
+    Pasids,
+    /// Aux spaces.
+    Spaces,
+    /// Attachments of aux spaces.
+    Attachments,
+    /// Mappings of aux spaces.
+    Mappings,
+    /// Ranges of registered memory that containers hold.
+    Registrations,
+    /// Pages of registered memory, each range once.
+    PinnedPages,
+}
+
+impl Kind {
+    /// The names, in the order of the kinds.
+    const NAMES: [&'static str; 7] = [
+        "containers",
+        "pasids",
+        "spaces",
+        "attachments",
+        "mappings",
+        "registrations",
+        "pinned_pages",
+    ];
+}
+
+/// A counter for each kind.
+pub(crate) struct Counters([Atomic<usize>; Kind::NAMES.len()]);
+
+impl Counters {
+    /// All at 0.
+    pub(crate) fn new() -> Self {
+        Self([const { Atomic::new(0) }; Kind::NAMES.len()])
+    }
+
+    /// There are `amount` more.
+    pub(crate) fn add(&self, kind: Kind, amount: usize) {
+        self.0[kind as usize].fetch_add(amount, Relaxed);
+    }
+
+    /// There are `amount` less.
+    pub(crate) fn sub(&self, kind: Kind, amount: usize) {
+        self.0[kind as usize].fetch_sub(amount, Relaxed);
+    }
+}
+
+/// What reading the file gives: a line each, the name and the number.
+impl core::fmt::Debug for Counters {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (name, counter) in Kind::NAMES.iter().zip(&self.0) {
+            writeln!(out, "{name} {}", counter.load(Relaxed))?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts something until it is dropped: the last field of what it counts.
+pub(crate) struct Counted {
+    kind: Kind,
+    amount: usize,
+}
+
+impl Counted {
+    /// Counts one.
+    pub(crate) fn one(kind: Kind) -> Self {
+        Self::many(kind, 1)
+    }
+
+    /// Counts `amount`.
+    pub(crate) fn many(kind: Kind, amount: usize) -> Self {
+        MODULE.get().counters.add(kind, amount);
+        Self { kind, amount }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        MODULE.get().counters.sub(self.kind, self.amount);
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pages of a process: pinned, and charged to its locked memory.
+
+use core::{cmp::min, ptr::null_mut};
+
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::{c_int, c_uint, c_ulong},
+    mm::Mm,
+    page::{PAGE_SHIFT, PAGE_SIZE},
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+use super::{
+    errno::eopnotsupp,
+    sched::{cond_resched, fatal_signal_pending},
+    trace, //
+};
+use crate::{
+    counters::{Counted, Kind},
+    window::Interval, //
+};
+
+// The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_page_to_pfn(page: *mut bindings::page) -> c_ulong;
+    fn vfio_pasid_helper_pfn_to_page(pfn: c_ulong) -> *mut bindings::page;
+}
+
+/// Pages that are pinned in one call.
+const BATCH: usize = 512;
+
+/// Locked memory (`VmLck`, `RLIMIT_MEMLOCK`) that a process is charged for until this is dropped.
+///
+/// # Invariants
+///
+/// `mm` is charged for `pages`.
+struct Charge {
+    mm: ARef<Mm>,
+    pages: usize,
+    _counted: Counted,
+}
+
+impl Charge {
+    /// Charges `mm`, the address space of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` above its `RLIMIT_MEMLOCK`, unless it has `CAP_IPC_LOCK`.
+    fn new(mm: ARef<Mm>, pages: usize) -> Result<Self> {
+        // SAFETY: The reference keeps the `mm_struct` valid; no lock of it is held.
+        to_result(unsafe { bindings::account_locked_vm(mm.as_raw(), pages, true) })?;
+        // INVARIANT: Just charged.
+        Ok(Self {
+            mm,
+            pages,
+            _counted: Counted::many(Kind::PinnedPages, pages),
+        })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        // SAFETY: As in `new()`; giving back does not need the process to live.
+        unsafe { bindings::account_locked_vm(self.mm.as_raw(), self.pages, false) };
+    }
+}
+
+/// Pages that follow each other in memory.
+struct Run {
+    /// How many pages of the range come before it.
+    before: usize,
+    pfn: usize,
+}
+
+/// The pages of a range of virtual addresses. They stay pinned, and charged, until this is
+/// dropped, whatever the process does to its mappings meanwhile.
+///
+/// # Invariants
+///
+/// The pages of `runs`, `pages` in all, are pinned (`FOLL_PIN`), for writing if `writable`.
+pub(crate) struct PinnedPages {
+    /// In ascending order, the first with nothing before it.
+    runs: KVVec<Run>,
+    pages: usize,
+    range: Interval,
+    writable: bool,
+    _charge: Charge,
+}
+
+impl PinnedPages {
+    /// Pins the pages of `range`, which is page-aligned, of the calling thread, whose address
+    /// space is `mm`. Takes its `mmap_lock`. Gives way, and stops at a fatal signal.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the range is not mapped (or not writable, but should be), or is memory that
+    /// cannot be pinned for long; `EOPNOTSUPP` for files on DAX; `ENOMEM`, also for
+    /// `RLIMIT_MEMLOCK`; `EINTR`.
+    pub(crate) fn new(mm: ARef<Mm>, range: Interval, writable: bool) -> Result<Self> {
+        let pages = (range.size() >> PAGE_SHIFT) as usize;
+        let mut pinned = Self {
+            runs: KVVec::new(),
+            pages: 0,
+            range,
+            writable,
+            _charge: Charge::new(mm, pages)?,
+        };
+        let mut batch = KVec::from_elem(null_mut(), min(pages, BATCH), GFP_KERNEL_ACCOUNT)?;
+        while pinned.pages < pages {
+            let start = range.start() as usize + (pinned.pages << PAGE_SHIFT);
+            let want = min(pages - pinned.pages, BATCH);
+            pinned.pin(start, &mut batch[..want])?;
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            cond_resched();
+        }
+        trace::pin(range, writable);
+        Ok(pinned)
+    }
+
+    /// Pins up to as many pages as `batch` has room for.
+    fn pin(&mut self, start: usize, batch: &mut [*mut bindings::page]) -> Result {
+        // What is pinned must be noted, which then cannot fail.
+        self.runs.reserve(batch.len(), GFP_KERNEL_ACCOUNT)?;
+        let write = if self.writable {
+            bindings::FOLL_WRITE
+        } else {
+            0
+        };
+        // SAFETY: `batch` has room for as many pages as it is long.
+        let count = unsafe {
+            bindings::pin_user_pages_fast(
+                start,
+                batch.len() as c_int,
+                (bindings::FOLL_LONGTERM | write) as c_uint,
+                batch.as_mut_ptr(),
+            )
+        };
+        to_result(count).map_err(pin_error)?;
+        if count == 0 {
+            return Err(EFAULT);
+        }
+        for &page in &batch[..count as usize] {
+            // SAFETY: The page is valid, because it is pinned.
+            self.add(unsafe { vfio_pasid_helper_page_to_pfn(page) });
+        }
+        Ok(())
+    }
+
+    /// Notes the next page, for which there is room.
+    fn add(&mut self, pfn: usize) {
+        let follows = self
+            .runs
+            .last()
+            .is_some_and(|run| run.pfn + (self.pages - run.before) == pfn);
+        if !follows {
+            let run = Run {
+                before: self.pages,
+                pfn,
+            };
+            let noted = self.runs.push_within_capacity(run);
+            debug_assert!(noted.is_ok());
+        }
+        // INVARIANT: `pages` goes up with every page that the runs have.
+        self.pages += 1;
+    }
+
+    /// Whether the pages may be written.
+    pub(crate) fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// The pages of the run at `index`: the first's number, and how many.
+    fn run(&self, index: usize) -> (usize, usize) {
+        let run = &self.runs[index];
+        let behind = self
+            .runs
+            .get(index + 1)
+            .map_or(self.pages, |next| next.before);
+        (run.pfn, behind - run.before)
+    }
+
+    /// Where `size` bytes from `offset` on are in memory: physical address and size of each piece.
+    /// Both are page-aligned, and within the range.
+    pub(super) fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let first = (offset >> PAGE_SHIFT) as usize;
+        let behind = first + (size >> PAGE_SHIFT) as usize;
+        let start = self.runs.partition_point(|run| run.before <= first) - 1;
+        (start..self.runs.len())
+            .take_while(move |&index| self.runs[index].before < behind)
+            .map(move |index| {
+                let (pfn, count) = self.run(index);
+                let before = self.runs[index].before;
+                let skip = first.saturating_sub(before);
+                let count = min(count, behind - before) - skip;
+                (
+                    ((pfn + skip) * PAGE_SIZE) as u64,
+                    (count * PAGE_SIZE) as u64,
+                )
+            })
+    }
+}
+
+impl Drop for PinnedPages {
+    fn drop(&mut self) {
+        for index in 0..self.runs.len() {
+            let (pfn, count) = self.run(index);
+            // SAFETY: By the type invariant. A device may have written what was pinned for
+            // writing, and no page table says so.
+            unsafe {
+                let page = vfio_pasid_helper_pfn_to_page(pfn);
+                bindings::unpin_user_page_range_dirty_lock(page, count, self.writable);
+            }
+            cond_resched();
+        }
+        if self.pages << PAGE_SHIFT == self.range.size() as usize {
+            trace::unpin(self.range, self.writable);
+        }
+    }
+}
+
+/// Of what pinning may fail with, what a caller can tell apart.
+fn pin_error(error: Error) -> Error {
+    if error == ENOMEM || error == eopnotsupp() {
+        error
+    } else if error == EINTR || error == ERESTARTSYS || error == EAGAIN {
+        EINTR
+    } else {
+        EFAULT
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Mappings of an aux space: registered memory at IO addresses.
+
+use core::ops::ControlFlow;
+
+use kernel::{
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::Arc, //
+};
+
+use crate::{
+    counters::{Counted, Kind},
+    kernel::{
+        iommu::{Access, Domain, MappedRange},
+        sched::cond_resched, //
+    },
+    registered::Mapped,
+    window::Interval, //
+};
+
+/// A mapping.
+///
+/// The fields are dropped in this order: the memory outlives what the device can reach.
+pub(crate) struct Mapping {
+    hardware: MappedRange,
+    _memory: Mapped,
+    vaddr: u64,
+    _counted: Counted,
+}
+
+impl Mapping {
+    /// Maps `iova` to the memory at `vaddr`, of which `memory` has enough.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`MappedRange::new`].
+    pub(crate) fn new(
+        domain: Arc<Domain>,
+        pasid: u32,
+        iova: Interval,
+        vaddr: u64,
+        access: Access,
+        memory: Mapped,
+    ) -> Result<Self> {
+        let pages = memory.pages().clone();
+        let offset = memory.offset(vaddr);
+        Ok(Self {
+            hardware: MappedRange::new(domain, pasid, iova, pages, offset, access)?,
+            _memory: memory,
+            vaddr,
+            _counted: Counted::one(Kind::Mappings),
+        })
+    }
+
+    /// The IO addresses.
+    pub(crate) fn iova(&self) -> Interval {
+        self.hardware.iova()
+    }
+
+    /// The virtual address that the first of them was mapped to.
+    pub(crate) fn vaddr(&self) -> u64 {
+        self.vaddr
+    }
+
+    /// What the device may do.
+    pub(crate) fn access(&self) -> Access {
+        self.hardware.access()
+    }
+}
+
+/// The mappings of a space.
+pub(crate) struct Mappings(
+    /// By their last IO addresses: the first that ends at or behind an address is the one that a
+    /// range from there on overlaps, if any.
+    RBTree<u64, Mapping>,
+);
+
+/// Memory for a mapping's place among [`Mappings`].
+pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
+
+impl Mappings {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self(RBTree::new())
+    }
+
+    /// Adds a mapping of `iova` that `map` makes.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if something is mapped there; those of `map`.
+    pub(crate) fn add(
+        &mut self,
+        iova: Interval,
+        place: Place,
+        map: impl FnOnce() -> Result<Mapping>,
+    ) -> Result {
+        let other = self.first_from(iova.start());
+        if other.is_some_and(|other| other.intersection(iova).is_some()) {
+            return Err(EEXIST);
+        }
+        self.0.insert(place.into_node(iova.last(), map()?));
+        Ok(())
+    }
+
+    /// Unmaps everything and returns how many bytes were mapped.
+    pub(crate) fn clear(&mut self) -> u64 {
+        let mut bytes = 0;
+        while let Some(cursor) = self.0.cursor_front_mut() {
+            bytes += cursor.current().1.iova().size();
+            cursor.remove_current();
+            cond_resched();
+        }
+        bytes
+    }
+
+    /// Unmaps all of `range` and returns how many bytes were mapped.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, and nothing is unmapped, if only a part of a mapping is in the range.
+    pub(crate) fn remove(&mut self, range: Interval) -> Result<u64> {
+        let first = self.first_from(range.start());
+        let last = self.first_from(range.last());
+        let cut =
+            |mapping: Interval| mapping.intersection(range).is_some() && !range.contains(mapping);
+        if first.is_some_and(cut) || last.is_some_and(cut) {
+            return Err(EINVAL);
+        }
+        let mut bytes = 0;
+        let mut next = self.0.cursor_lower_bound_mut(&range.start());
+        while let Some(cursor) = next {
+            let iova = cursor.current().1.iova();
+            if !range.contains(iova) {
+                break;
+            }
+            bytes += iova.size();
+            // At the end of the tree the cursor steps back, to one that is not in the range.
+            next = cursor.remove_current().0;
+            cond_resched();
+        }
+        Ok(bytes)
+    }
+
+    /// Where the first mapping is that ends at or behind `address`.
+    fn first_from(&self, address: u64) -> Option<Interval> {
+        let cursor = self.0.cursor_lower_bound(&address)?;
+        Some(cursor.current().1.iova())
+    }
+
+    /// Calls `look` for each mapping that ends at or behind `address`, in ascending order, until
+    /// it says to stop.
+    pub(crate) fn for_each_from<B>(
+        &mut self,
+        address: u64,
+        mut look: impl FnMut(&Mapping) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut next = self.0.cursor_lower_bound_mut(&address);
+        while let Some(cursor) = next {
+            look(cursor.current().1)?;
+            next = cursor.move_next();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Drop for Mappings {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

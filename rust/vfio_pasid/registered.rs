@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The registered memory that one container holds. Each range counts its mappings.
+
+use kernel::{
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::{Arc, LockedBy}, //
+};
+
+use crate::{
+    kernel::pages::PinnedPages,
+    memory::{Memory, Registration},
+    mm::VfioMm,
+    window::Interval, //
+};
+
+/// A range that the container holds.
+pub(crate) struct Held {
+    registration: Registration,
+    /// How many mappings of the container there are.
+    mapped: LockedBy<u64, Memory>,
+}
+
+impl Held {
+    /// What `registration` holds, not mapped yet.
+    pub(crate) fn new(registration: Registration) -> Result<Arc<Self>> {
+        let mapped = registration.vmm().guard_by_memory(0);
+        Ok(Arc::new(
+            Self {
+                registration,
+                mapped,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?)
+    }
+
+    fn range(&self) -> Interval {
+        self.registration.range()
+    }
+
+    fn vmm(&self) -> &VfioMm {
+        self.registration.vmm()
+    }
+
+    fn is_mapped(&self) -> bool {
+        *self.mapped.access(&self.vmm().memory()) > 0
+    }
+}
+
+/// A mapping's part of a range: it keeps the range registered.
+pub(crate) struct Mapped(Arc<Held>);
+
+impl Mapped {
+    fn new(held: Arc<Held>) -> Result<Self> {
+        let mut memory = held.vmm().memory();
+        memory.add_mapping()?;
+        *held.mapped.access_mut(&mut memory) += 1;
+        drop(memory);
+        Ok(Self(held))
+    }
+
+    /// The pages of the range.
+    pub(crate) fn pages(&self) -> &Arc<PinnedPages> {
+        self.0.registration.pages()
+    }
+
+    /// Where in the range the address `vaddr` is, in bytes.
+    pub(crate) fn offset(&self, vaddr: u64) -> u64 {
+        vaddr - self.0.range().start()
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        let mut memory = self.0.vmm().memory();
+        memory.remove_mapping();
+        *self.0.mapped.access_mut(&mut memory) -= 1;
+    }
+}
+
+/// A range and how often the container has registered it.
+pub(crate) struct Counted {
+    held: Arc<Held>,
+    references: u64,
+}
+
+/// The ranges that a container holds.
+pub(crate) struct Registered(
+    /// By their last bytes, as those of the process.
+    RBTree<u64, Counted>,
+);
+
+/// Memory for a range's place among [`Registered`].
+pub(crate) type Place = RBTreeNodeReservation<u64, Counted>;
+
+impl Registered {
+    /// Nothing.
+    pub(crate) fn new() -> Self {
+        Self(RBTree::new())
+    }
+
+    /// Adds a range, or a reference to it if it is there: then the caller drops what is returned
+    /// after unlocking. The process has no other range that overlaps it.
+    pub(crate) fn add(&mut self, held: Arc<Held>, place: Place) -> Option<Arc<Held>> {
+        let last = held.range().last();
+        if let Some(there) = self.0.get_mut(&last) {
+            there.references += 1;
+            return Some(held);
+        }
+        let counted = Counted {
+            held,
+            references: 1,
+        };
+        self.0.insert(place.into_node(last, counted));
+        None
+    }
+
+    /// Takes back a reference. With the last one the range goes; the caller drops it after
+    /// unlocking, because its pages may be unpinned then.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the container does not hold that very range; `EBUSY` if it is mapped and this
+    /// is the last reference.
+    pub(crate) fn remove(&mut self, range: Interval) -> Result<Option<Arc<Held>>> {
+        let there = self
+            .0
+            .get_mut(&range.last())
+            .filter(|there| there.held.range() == range)
+            .ok_or(ENOENT)?;
+        if there.references > 1 {
+            there.references -= 1;
+            return Ok(None);
+        }
+        if there.held.is_mapped() {
+            return Err(EBUSY);
+        }
+        Ok(self.0.remove(&range.last()).map(|gone| gone.held))
+    }
+
+    /// The range that has all of `part`, for a mapping.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none; `ENOSPC` if the process has as many mappings as it may.
+    pub(crate) fn map(&self, part: Interval) -> Result<Mapped> {
+        let cursor = self.0.cursor_lower_bound(&part.start()).ok_or(ENOENT)?;
+        let held = &cursor.current().1.held;
+        if !held.range().contains(part) {
+            return Err(ENOENT);
+        }
+        Mapped::new(held.clone())
+    }
+}
