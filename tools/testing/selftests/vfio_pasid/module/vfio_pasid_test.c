@@ -533,9 +533,25 @@ static void *to_handle(u64 handle)
 	return (void *)(uintptr_t)handle;
 }
 
+static int stock_get(void *data, struct vfio_pasid_own_space *space)
+{
+	return -EOPNOTSUPP;
+}
+
+static int stock_narrow(void *data, u64 start, u64 last)
+{
+	return -ERANGE;
+}
+
+static const struct vfio_pasid_own_space_ops stock_own_space = {
+	.get = stock_get,
+	.narrow = stock_narrow,
+};
+
 static long test_open(void __user *arg)
 {
-	void *handle = vfio_pasid_container_open(0, stock_open);
+	void *handle = vfio_pasid_container_open(0, stock_open,
+						&stock_own_space);
 	u64 number = (uintptr_t)handle;
 
 	if (IS_ERR(handle))
