@@ -440,7 +440,7 @@ TEST_F(aux, ENOENT_if_the_fixed_number_is_not_held)
 TEST_F(aux, ENOSPC_if_the_quota_is_used_up)
 {
 	container_close(&self->container);
-	ASSERT_EQ(0, use_modules(&((struct limits) { 2, 1, PASID_LAST })));
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(2, 1, PASID_LAST)));
 	ASSERT_EQ(0, container_open(&self->container, self->index));
 	self->fd = self->container.fd;
 	ASSERT_EQ(HELD, pasid_alloc(self->fd, HELD, HELD));
@@ -453,7 +453,7 @@ TEST_F(aux, ENOSPC_if_the_quota_is_used_up)
 TEST_F(aux, ENOSPC_if_the_range_is_used_up)
 {
 	container_close(&self->container);
-	ASSERT_EQ(0, use_modules(&((struct limits) { 10, 300, 301 })));
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(10, 300, 301)));
 	ASSERT_EQ(0, container_open(&self->container, self->index));
 	self->fd = self->container.fd;
 	ASSERT_EQ(301, aux_create(self->fd));

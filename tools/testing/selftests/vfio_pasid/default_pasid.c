@@ -372,7 +372,7 @@ TEST_F(default_pasid, ENOSPC_after_64_numbers_of_users)
 TEST_F(default_pasid, ENOSPC_if_the_quota_is_used_up)
 {
 	finish(self);
-	ASSERT_EQ(0, start(self, &((struct limits) { 2, 1, PASID_LAST })));
+	ASSERT_EQ(0, start(self, &PASID_LIMITS(2, 1, PASID_LAST)));
 	ASSERT_EQ(500, pasid_alloc(self->fd, 500, 500));
 	ASSERT_EQ(0, ATTACH(0, self->index));
 	ASSERT_EQ(-ENOSPC, ATTACH(1, self->index));
@@ -389,7 +389,7 @@ TEST_F(default_pasid, ENOSPC_if_the_quota_is_used_up)
 TEST_F(default_pasid, it_may_lie_outside_what_users_get)
 {
 	finish(self);
-	ASSERT_EQ(0, start(self, &((struct limits) { 10, 1000, 2000 })));
+	ASSERT_EQ(0, start(self, &PASID_LIMITS(10, 1000, 2000)));
 	ASSERT_EQ(0, ATTACH(0, self->index));
 	ASSERT_EQ(1, NUMBER(0, self->index));
 	ASSERT_EQ(-EBUSY, pasid_free(self->fd, 1, 1));
@@ -589,7 +589,7 @@ TEST_F_TIMEOUT(default_pasid, a_space_frees_its_number_after_the_hardware,
 
 	/* The only number that the space could take, so that it goes with it. */
 	finish(self);
-	ASSERT_EQ(0, start(self, &((struct limits) { 10, PASID, PASID })));
+	ASSERT_EQ(0, start(self, &PASID_LIMITS(10, PASID, PASID)));
 	ASSERT_EQ(PASID, aux_create(self->fd));
 	ASSERT_EQ(0, aux_attach(self->fd, PASID, self->group));
 	ASSERT_EQ(0, start_helper(&holder));

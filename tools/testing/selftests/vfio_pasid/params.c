@@ -127,7 +127,7 @@ TEST_F(params, quota_0_means_none)
 {
 	struct container container;
 
-	ASSERT_EQ(0, use_modules(&(struct limits) { 0, 1, PASID_LAST }));
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(0, 1, PASID_LAST)));
 	ASSERT_EQ(0, container_open(&container, 0));
 	ASSERT_EQ(0, pasid_quota(container.fd));
 	ASSERT_EQ(-ENOSPC, alloc_any(container.fd));
@@ -141,7 +141,7 @@ TEST_F(params, quota_1_means_1)
 {
 	struct container container;
 
-	ASSERT_EQ(0, use_modules(&(struct limits) { 1, 1, PASID_LAST }));
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(1, 1, PASID_LAST)));
 	ASSERT_EQ(0, container_open(&container, 0));
 	ASSERT_EQ(1, pasid_quota(container.fd));
 	for (int round = 0; round < 3; round++) {
@@ -181,7 +181,7 @@ TEST_F(params, min_and_max_narrow_every_range)
 	struct container container;
 	int fd;
 
-	ASSERT_EQ(0, use_modules(&(struct limits) { 1000, 100, 200 }));
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(1000, 100, 200)));
 	ASSERT_EQ(0, container_open(&container, 0));
 	fd = container.fd;
 	ASSERT_EQ(-ENOSPC, pasid_alloc(fd, 0, 99));

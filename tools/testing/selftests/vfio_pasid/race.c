@@ -98,7 +98,7 @@ static void *compete_for_the_only_one(void *arg)
 
 TEST_F(race, quota_is_exact_while_threads_allocate)
 {
-	struct limits one = { 1, 1, PASID_LAST };
+	struct limits one = PASID_LIMITS(1, 1, PASID_LAST);
 	pthread_t threads[3];
 	struct shared shared = {
 		.barrier.threads = ARRAY_SIZE(threads),

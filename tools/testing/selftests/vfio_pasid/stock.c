@@ -10,8 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <linux/capability.h>
-#include <sys/syscall.h>
 
 #include "vfio_pasid_utils.h"
 
@@ -161,34 +159,6 @@ static void info(struct run *run)
 
 /* VFIO_IOMMU_MAP_DMA */
 
-static void drop_ipc_lock(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &header, data))
-		abort();
-	data[0].effective &= ~(1u << CAP_IPC_LOCK);
-	if (syscall(SYS_capset, &header, data))
-		abort();
-}
-
-static void raise_ipc_lock(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &header, data))
-		abort();
-	data[0].effective |= 1u << CAP_IPC_LOCK;
-	if (syscall(SYS_capset, &header, data))
-		abort();
-}
-
 static void maps(struct run *run)
 {
 	static const u32 sizes[] = { 0, 8, 31, 32, 33, UINT32_MAX };
@@ -247,13 +217,13 @@ static void maps(struct run *run)
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	setrlimit(RLIMIT_MEMLOCK, &low);
 	do_unmap(run, UNMAP_SIZE, UNMAP_ALL, 0, 0);
-	drop_ipc_lock();
+	set_ipc_lock(false);
 	do_map(run, MAP_SIZE, READ, vaddr, 6 * IOVA, 5 * PAGE);
 	do_map(run, MAP_SIZE, READ, vaddr, 6 * IOVA, 4 * PAGE);
 	do_map(run, MAP_SIZE, READ, vaddr, 7 * IOVA, PAGE);
 	do_unmap(run, UNMAP_SIZE, 0, 6 * IOVA, 4 * PAGE);
 	do_map(run, MAP_SIZE, READ, vaddr, 7 * IOVA, PAGE);
-	raise_ipc_lock();
+	set_ipc_lock(true);
 	setrlimit(RLIMIT_MEMLOCK, &limit);
 
 	note(run, "null: %ld\n", call(run->fd, VFIO_IOMMU_MAP_DMA, NULL));

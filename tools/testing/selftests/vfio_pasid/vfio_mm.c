@@ -339,7 +339,7 @@ FIXTURE(many) {
 
 FIXTURE_SETUP(many)
 {
-	self->fd = open_test_device(&(struct limits) { MANY, 1, PASID_LAST });
+	self->fd = open_test_device(&PASID_LIMITS(MANY, 1, PASID_LAST));
 	ASSERT_LE(0, self->fd);
 }
 

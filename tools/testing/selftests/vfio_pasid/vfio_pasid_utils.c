@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
+
 #define MAX_GROUPS	64
 
 /* Modules */
@@ -200,8 +202,11 @@ static bool loaded_with(const struct limits *limits)
 	return !module_parameter("pasid_quota", &now.quota, NULL) &&
 	       !module_parameter("pasid_min", &now.min, NULL) &&
 	       !module_parameter("pasid_max", &now.max, NULL) &&
+	       !module_parameter("region_limit", &now.regions, NULL) &&
+	       !module_parameter("mapping_limit", &now.mappings, NULL) &&
 	       now.quota == limits->quota && now.min == limits->min &&
-	       now.max == limits->max;
+	       now.max == limits->max && now.regions == limits->regions &&
+	       now.mappings == limits->mappings;
 }
 
 /* A process that has just died may still be closing its descriptors. */
@@ -260,8 +265,9 @@ int use_modules(const struct limits *limits)
 	if (ret)
 		return ret;
 	snprintf(parameters, sizeof(parameters),
-		 "pasid_quota=%u pasid_min=%u pasid_max=%u", limits->quota,
-		 limits->min, limits->max);
+		 "pasid_quota=%u pasid_min=%u pasid_max=%u region_limit=%u mapping_limit=%u",
+		 limits->quota, limits->min, limits->max, limits->regions,
+		 limits->mappings);
 	ret = load_module("vfio_pasid", parameters);
 	if (!ret)
 		ret = load_module("vfio_iommu_type1", type1_parameters());
@@ -773,6 +779,130 @@ int aux_is_attached(int container, u32 pasid, u32 group)
 		    info.entries[i].data == group)
 			return 1;
 	return 0;
+}
+
+static int change_memory(int container, unsigned long request, u32 flags,
+			 const void *memory, u64 size)
+{
+	struct vfio_iommu_register_memory change = {
+		.argsz = sizeof(change),
+		.flags = flags,
+		.vaddr = (uintptr_t)memory,
+		.size = size,
+	};
+
+	return call(container, request, &change);
+}
+
+int register_memory(int container, u32 flags, const void *memory, u64 size)
+{
+	return change_memory(container, VFIO_IOMMU_REGISTER_MEMORY, flags,
+			     memory, size);
+}
+
+int unregister_memory(int container, const void *memory, u64 size)
+{
+	return change_memory(container, VFIO_IOMMU_UNREGISTER_MEMORY, 0, memory,
+			     size);
+}
+
+int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
+	    u64 size)
+{
+	struct vfio_iommu_aux_map map = {
+		.argsz = sizeof(map),
+		.flags = flags,
+		.pasid = pasid,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
+	};
+
+	return call(container, VFIO_IOMMU_AUX_MAP, &map);
+}
+
+static long unmap(int container, u32 flags, u32 pasid, u64 iova, u64 size)
+{
+	struct vfio_iommu_aux_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = flags,
+		.pasid = pasid,
+		.iova = iova,
+		.size = size,
+	};
+	long ret = call(container, VFIO_IOMMU_AUX_UNMAP, &unmap);
+
+	return ret ? ret : (long)unmap.size;
+}
+
+long aux_unmap(int container, u32 pasid, u64 iova, u64 size)
+{
+	return unmap(container, 0, pasid, iova, size);
+}
+
+long aux_unmap_all(int container, u32 pasid)
+{
+	return unmap(container, VFIO_AUX_UNMAP_ALL, pasid, 0, 0);
+}
+
+/* What there is */
+
+/* The number behind @name at the start of a line. */
+static long number_after(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	long value = -ENOENT;
+
+	if (!file)
+		return -errno;
+	while (value == -ENOENT && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)) &&
+		    sscanf(line + strlen(name), "%*[: \t]%ld", &value) != 1)
+			value = -ENOENT;
+	fclose(file);
+	return value;
+}
+
+long count_of(const char *kind)
+{
+	return number_after("/sys/kernel/debug/vfio_pasid/in_use", kind);
+}
+
+long vm_locked(void)
+{
+	long kilobytes = number_after("/proc/self/status", "VmLck");
+
+	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
+}
+
+/* Each processor adds its share once in a while, or on this demand. */
+long pinned_pages(void)
+{
+	int ret = write_file("/proc/sys/vm/stat_refresh", "1");
+	long acquired, released;
+
+	if (ret)
+		return ret;
+	acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired");
+	released = number_after("/proc/vmstat", "nr_foll_pin_released");
+	return acquired < 0 ? acquired : acquired - released;
+}
+
+void set_ipc_lock(bool on)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		abort();
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	if (on)
+		data[0].effective |= 1u << CAP_IPC_LOCK;
+	if (syscall(SYS_capset, &header, data))
+		abort();
 }
 
 /* Other processes */

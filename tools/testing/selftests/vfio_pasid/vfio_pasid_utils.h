@@ -35,9 +35,13 @@ struct limits {
 	unsigned int quota;
 	unsigned int min;
 	unsigned int max;
+	unsigned int regions;
+	unsigned int mappings;
 };
 
-#define DEFAULT_LIMITS	((struct limits) { 1000, 1, PASID_LAST })
+#define PASID_LIMITS(quota, min, max) \
+	((struct limits) { quota, min, max, 65535, 65535 })
+#define DEFAULT_LIMITS	PASID_LIMITS(1000, 1, PASID_LAST)
 
 enum type1 {
 	TYPE1_STOCK,	/* the kernel's */
@@ -162,6 +166,28 @@ struct aux_info {
 int aux_info(int container, u32 pasid, int room, struct aux_info *info);
 /* Whether the space is attached to the group; an error if there is no space. */
 int aux_is_attached(int container, u32 pasid, u32 group);
+
+/* @flags: VFIO_MEMORY_READ_ONLY, or 0. */
+int register_memory(int container, u32 flags, const void *memory, u64 size);
+int unregister_memory(int container, const void *memory, u64 size);
+/* @flags: VFIO_AUX_MAP_*. */
+int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
+	    u64 size);
+/* How many bytes were mapped. */
+long aux_unmap(int container, u32 pasid, u64 iova, u64 size);
+long aux_unmap_all(int container, u32 pasid);
+
+/* What there is. */
+
+/* What vfio_pasid has of @kind, a line of debugfs' vfio_pasid/in_use. */
+long count_of(const char *kind);
+/* The process's locked memory (VmLck) in bytes. */
+long vm_locked(void);
+/* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
+long pinned_pages(void);
+
+/* CAP_IPC_LOCK, which lifts RLIMIT_MEMLOCK, of this thread. */
+void set_ipc_lock(bool on);
 
 /* Other processes. */
 
