@@ -1,0 +1,623 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every allocation, and every copy from or to the user, fails once: each call
+ * is repeated with the first, the second, ... of them failing until none is
+ * left to fail. Whatever the call returns, all is as it was before, or as it is
+ * after a call that succeeds, and never between. Documentation/fault-injection
+ * of the kernel describes fail-nth.
+ */
+#include <kselftest_harness.h>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "module/vfio_pasid_test.h"
+#include "pasid_device.h"
+
+#define PASID	600
+#define OTHER	601
+#define IOVA	0x40000000
+#define PAGES	32
+#define SIZE	(PAGES * PAGE)
+
+/* More than any call has; a call that never gets through is an error. */
+#define MOST	400
+
+/* A debug kernel is slow. */
+#define PATIENCE	600
+
+FIXTURE(fail_nth) {
+	struct container container;
+	struct container second;
+	int fd;
+	int index;
+	int second_index;
+	u32 group;
+	char *memory;
+	int module;
+	struct vfio_pasid_test_attach attach;
+};
+
+static int write_number(const char *path, const char *number)
+{
+	int fd = open(path, O_WRONLY);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, number, strlen(number)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Allocations that may wait fail too; no messages for each. */
+static int inject_everything(void)
+{
+	static const struct {
+		const char *file;
+		const char *number;
+	} settings[] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_usercopy/verbose", "0" },
+	};
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		int ret;
+
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s",
+			 settings[i].file);
+		ret = write_number(path, settings[i].number);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+FIXTURE_SETUP(fail_nth)
+{
+	self->container = NO_CONTAINER;
+	self->second = NO_CONTAINER;
+	ASSERT_EQ(0, inject_everything());
+	ASSERT_EQ(0, use_test_module(&DEFAULT_LIMITS));
+	self->index = device_index(20, 0);
+	ASSERT_LE(0, self->index);
+	self->second_index = device_index(20, 1);
+	ASSERT_LE(0, self->second_index);
+	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	self->fd = self->container.fd;
+	self->group = group_number(self->index);
+	self->memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->memory);
+	/* Touched out of order, so that the pages do not follow each other. */
+	for (int i = 0; i < PAGES; i++)
+		self->memory[(i * 7 % PAGES) * PAGE] = i;
+	self->module = open(VFIO_PASID_TEST_DEVICE, O_RDWR);
+	ASSERT_LE(0, self->module);
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	close(self->module);
+	container_close(&self->second);
+	container_close(&self->container);
+}
+
+/* All that there is, as text. */
+struct state {
+	char text[8192];
+};
+
+static void note(struct state *state, const char *what, long value)
+{
+	size_t used = strlen(state->text);
+
+	snprintf(state->text + used, sizeof(state->text) - used, "%s %lld\n",
+		 what, (long long)value);
+}
+
+/*
+ * Holes are left aside: intel_iommu_get_resv_regions() does not tell that it had
+ * no memory for one. AUX_ATTACH finds out.
+ */
+static void note_space(struct state *state, int fd, u32 pasid)
+{
+	struct aux_info info = {};
+	int ret = aux_info(fd, pasid, AUX_ENTRIES, &info);
+
+	note(state, "space", ret);
+	for (u32 i = 0; !ret && i < info.head.count; i++) {
+		if (info.entries[i].type == VFIO_AUX_ENTRY_HOLE)
+			continue;
+		note(state, "entry", info.entries[i].type);
+		note(state, " data", info.entries[i].data);
+		note(state, " iova", info.entries[i].iova);
+		note(state, " size", info.entries[i].size);
+	}
+}
+
+/* The container's own address space. */
+static void note_own_space(struct state *state, int fd)
+{
+	struct {
+		struct vfio_iommu_type1_info info;
+		char more[1024];
+	} all = { .info.argsz = sizeof(all) };
+	const unsigned char *byte = (const void *)&all;
+	u64 sum = 0;
+
+	note(state, "GET_INFO", call(fd, VFIO_IOMMU_GET_INFO, &all));
+	for (size_t i = 0; i < sizeof(all); i++)
+		sum = sum * 31 + byte[i];
+	note(state, " sum", sum);
+}
+
+static void look(const FIXTURE_DATA(fail_nth) *self, struct state *state)
+{
+	static const char *const kinds[] = {
+		"containers", "pasids", "spaces", "attachments", "mappings",
+		"registrations", "pinned_pages",
+	};
+
+	state->text[0] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		note(state, kinds[i], count_of(kinds[i]));
+	note(state, "VmLck", vm_locked());
+	note(state, "pinned", pinned_pages());
+	note(state, "used", pasid_used(self->fd));
+	note_space(state, self->fd, PASID);
+	note_own_space(state, self->fd);
+}
+
+static bool same(const struct state *a, const struct state *b)
+{
+	return !strcmp(a->text, b->text);
+}
+
+/* A call, and what takes it back. */
+struct step {
+	const char *name;
+	long (*act)(FIXTURE_DATA(fail_nth) *self);
+	long (*undo)(FIXTURE_DATA(fail_nth) *self);
+	int other_error;	/* besides ENOMEM and EFAULT */
+};
+
+/*
+ * Runs the call with its @nth allocation failing. Returns whether there was
+ * one.
+ */
+static int act_with_failure(const struct step *step, FIXTURE_DATA(fail_nth) *self,
+			    int nth, long *ret)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	char text[16] = {};
+	int length = snprintf(text, sizeof(text), "%d", nth);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, length) != length)
+		return -EIO;
+	*ret = step->act(self);
+	/* What the call has left may make these two fail: then there was no failure. */
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		strcpy(text, "left");
+	if (write(fd, "0", 1) != 1 && write(fd, "0", 1) != 1)
+		return -EIO;
+	close(fd);
+	return !strcmp(text, "0\n");
+}
+
+/* 0, or what is wrong. */
+static const char *try(const struct step *step, FIXTURE_DATA(fail_nth) *self,
+		       int *failures)
+{
+	struct state before, after, now;
+
+	look(self, &before);
+	if (step->act(self) < 0)
+		return "it fails by itself";
+	look(self, &after);
+	if (step->undo(self) < 0)
+		return "it cannot be undone";
+	look(self, &now);
+	if (!same(&before, &now))
+		return "undoing it leaves something";
+
+	for (int nth = 1; nth < MOST; nth++) {
+		long ret = 0;
+		int injected = act_with_failure(step, self, nth, &ret);
+
+		if (injected < 0)
+			return "there is no fail-nth";
+		look(self, &now);
+		if (ret < 0 && ret != -ENOMEM && ret != -EFAULT &&
+		    ret != -step->other_error) {
+			printf("# %s: %ld\n", step->name, ret);
+			return "an error that is not documented";
+		}
+		if (!same(&now, &before) && !same(&now, &after)) {
+			printf("# %s, failure %d, returned %ld\n# before:\n%s# now:\n%s",
+			       step->name, nth, ret, before.text, now.text);
+			return "neither before nor after";
+		}
+		if (ret >= 0 && !same(&now, &after))
+			return "it succeeded and did not";
+		if (same(&now, &after) && !same(&before, &after) &&
+		    step->undo(self) < 0)
+			return "it cannot be undone after a failure";
+		if (!injected) {
+			*failures = nth - 1;
+			return NULL;
+		}
+	}
+	return "it never gets through";
+}
+
+/* Every step must have something to fail: otherwise nothing was tried. */
+#define ASSERT_SURVIVES(step) do {					\
+	int failures = 0;						\
+	const char *wrong = try(step, self, &failures);			\
+									\
+	ASSERT_EQ(NULL, wrong) TH_LOG("%s: %s", (step)->name, wrong);	\
+	ASSERT_LT(0, failures);						\
+	ksft_print_msg("note: %s: %d failures\n", (step)->name, failures);	\
+} while (0)
+
+#define STEP(name)	static long name(FIXTURE_DATA(fail_nth) *self)
+
+STEP(nothing)
+{
+	(void)self;
+	return 0;
+}
+
+STEP(alloc)
+{
+	return pasid_alloc(self->fd, OTHER, OTHER);
+}
+
+STEP(free_)
+{
+	return pasid_free(self->fd, OTHER, OTHER);
+}
+
+TEST_F_TIMEOUT(fail_nth, pasid_request, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "PASID_REQUEST ALLOC", .act = alloc, .undo = free_ },
+		{ .name = "PASID_REQUEST FREE", .act = free_, .undo = alloc },
+	};
+
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_EQ(OTHER, alloc(self));
+	ASSERT_SURVIVES(&steps[1]);
+}
+
+STEP(info)
+{
+	struct vfio_iommu_pasid_info info;
+
+	return pasid_info(self->fd, self->group, &info);
+}
+
+TEST_F_TIMEOUT(fail_nth, pasid_info, PATIENCE)
+{
+	static const struct step step = { .name = "PASID_INFO", .act = info, .undo = nothing };
+
+	ASSERT_SURVIVES(&step);
+}
+
+STEP(register_)
+{
+	return register_memory(self->fd, 0, self->memory, SIZE);
+}
+
+STEP(unregister)
+{
+	return unregister_memory(self->fd, self->memory, SIZE);
+}
+
+TEST_F_TIMEOUT(fail_nth, registered_memory, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "REGISTER_MEMORY", .act = register_, .undo = unregister },
+		{ .name = "UNREGISTER_MEMORY", .act = unregister, .undo = register_ },
+		{ .name = "REGISTER_MEMORY again", .act = register_, .undo = unregister },
+	};
+
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_EQ(0, register_(self));
+	ASSERT_SURVIVES(&steps[1]);
+	ASSERT_SURVIVES(&steps[2]);
+}
+
+/* Held by another container already, which pinned it. */
+TEST_F_TIMEOUT(fail_nth, memory_of_two_containers, PATIENCE)
+{
+	static const struct step step = {
+		.name = "REGISTER_MEMORY in a second container",
+		.act = register_,
+		.undo = unregister,
+	};
+
+	ASSERT_EQ(0, container_open(&self->second, self->second_index));
+	ASSERT_EQ(0, register_memory(self->second.fd, 0, self->memory, SIZE));
+	ASSERT_SURVIVES(&step);
+}
+
+STEP(create)
+{
+	return aux_create_fixed(self->fd, PASID);
+}
+
+STEP(destroy)
+{
+	return aux_destroy(self->fd, PASID);
+}
+
+STEP(create_any)
+{
+	return aux_create(self->fd);
+}
+
+STEP(destroy_any)
+{
+	return aux_destroy(self->fd, PASID_LAST);
+}
+
+STEP(attach)
+{
+	return aux_attach(self->fd, PASID, self->group);
+}
+
+STEP(detach)
+{
+	return aux_detach(self->fd, PASID, self->group);
+}
+
+STEP(map)
+{
+	return aux_map(self->fd, PASID, VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
+		       self->memory, IOVA, SIZE);
+}
+
+STEP(unmap)
+{
+	return aux_unmap(self->fd, PASID, IOVA, SIZE);
+}
+
+STEP(space_info)
+{
+	struct aux_info info = {};
+
+	return aux_info(self->fd, PASID, AUX_ENTRIES, &info);
+}
+
+TEST_F_TIMEOUT(fail_nth, aux_space, PATIENCE)
+{
+	static const struct step any = {
+		.name = "AUX_CREATE",
+		.act = create_any,
+		.undo = destroy_any,
+	};
+	static const struct step fixed[] = {
+		{ .name = "AUX_CREATE FIXED", .act = create, .undo = destroy },
+		{ .name = "AUX_DESTROY", .act = destroy, .undo = create },
+		{ .name = "AUX_INFO", .act = space_info, .undo = nothing },
+		{ .name = "AUX_ATTACH", .act = attach, .undo = detach },
+		{ .name = "AUX_DETACH", .act = detach, .undo = attach },
+	};
+
+	ASSERT_SURVIVES(&any);
+	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
+	ASSERT_SURVIVES(&fixed[0]);
+	ASSERT_EQ(0, create(self));
+	ASSERT_SURVIVES(&fixed[1]);
+	ASSERT_SURVIVES(&fixed[2]);
+	ASSERT_SURVIVES(&fixed[3]);
+	ASSERT_EQ(0, attach(self));
+	ASSERT_SURVIVES(&fixed[4]);
+}
+
+TEST_F_TIMEOUT(fail_nth, mapping, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "AUX_MAP", .act = map, .undo = unmap },
+		{ .name = "AUX_MAP attached", .act = map, .undo = unmap },
+		{ .name = "AUX_UNMAP", .act = unmap, .undo = map },
+	};
+
+	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
+	ASSERT_EQ(0, create(self));
+	ASSERT_EQ(0, register_(self));
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_EQ(0, attach(self));
+	ASSERT_SURVIVES(&steps[1]);
+	ASSERT_EQ(0, map(self));
+	ASSERT_SURVIVES(&steps[2]);
+}
+
+/* Cannot be undone; but it can be done again. */
+STEP(setup)
+{
+	struct vfio_iommu_setup setup = {
+		.argsz = sizeof(setup), .iova_start = IOVA, .iova_size = SIZE,
+	};
+
+	return call(self->fd, VFIO_IOMMU_SETUP, &setup);
+}
+
+STEP(open_second)
+{
+	return container_open(&self->second, self->second_index);
+}
+
+STEP(setup_second)
+{
+	struct vfio_iommu_setup setup = {
+		.argsz = sizeof(setup), .iova_start = IOVA, .iova_size = SIZE,
+	};
+
+	return call(self->second.fd, VFIO_IOMMU_SETUP, &setup);
+}
+
+STEP(reopen_second)
+{
+	container_close(&self->second);
+	return open_second(self);
+}
+
+TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "SETUP", .act = setup_second, .undo = reopen_second },
+		{ .name = "SETUP again", .act = setup, .undo = nothing },
+	};
+
+	ASSERT_EQ(0, open_second(self));
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_EQ(0, setup(self));
+	ASSERT_SURVIVES(&steps[1]);
+}
+
+STEP(close_second)
+{
+	container_close(&self->second);
+	self->second = NO_CONTAINER;
+	return 0;
+}
+
+/* Nothing is left of a container that did not come up. */
+STEP(try_open_second)
+{
+	long ret = open_second(self);
+
+	if (ret)
+		close_second(self);
+	return ret;
+}
+
+TEST_F_TIMEOUT(fail_nth, container, PATIENCE)
+{
+	static const struct step step = {
+		.name = "opening a container",
+		.act = try_open_second,
+		.undo = close_second,
+	};
+
+	ASSERT_SURVIVES(&step);
+}
+
+STEP(hot_reset_info)
+{
+	struct {
+		struct vfio_iommu_hot_reset_info head;
+		struct vfio_pci_dependent_device devices[32];
+	} info = { .head.argsz = sizeof(info) };
+	unsigned int segment, bus, slot, function;
+	long ret;
+
+	sscanf(group_device(self->index), "%x:%x:%x.%x", &segment, &bus, &slot,
+	       &function);
+	info.head.segment = segment;
+	info.head.bus = bus;
+	info.head.devfn = slot << 3 | function;
+	ret = call(self->fd, VFIO_IOMMU_HOT_RESET_INFO, &info);
+	/* On the root bus nothing can be reset. */
+	return ret == -ENODEV ? 0 : ret;
+}
+
+TEST_F_TIMEOUT(fail_nth, hot_reset_info, PATIENCE)
+{
+	static const struct step step = {
+		.name = "HOT_RESET_INFO",
+		.act = hot_reset_info,
+		.undo = nothing,
+	};
+
+	ASSERT_SURVIVES(&step);
+}
+
+/* The functions for kernel drivers, through the test module. */
+
+STEP(mm_get)
+{
+	struct vfio_pasid_test_get get = { .slot = 1, .task = getpid() };
+
+	return call(self->module, VFIO_PASID_TEST_GET, &get);
+}
+
+STEP(mm_put)
+{
+	return call(self->module, VFIO_PASID_TEST_PUT, (void *)1);
+}
+
+STEP(kernel_alloc)
+{
+	struct vfio_pasid_test_range range = {
+		.slot = 0, .min = OTHER, .max = OTHER,
+	};
+
+	return call(self->module, VFIO_PASID_TEST_ALLOC, &range);
+}
+
+STEP(kernel_free)
+{
+	struct vfio_pasid_test_range range = {
+		.slot = 0, .min = OTHER, .max = OTHER,
+	};
+
+	return call(self->module, VFIO_PASID_TEST_FREE, &range);
+}
+
+STEP(kernel_attach)
+{
+	return call(self->module, VFIO_PASID_TEST_ATTACH, &self->attach);
+}
+
+STEP(kernel_detach)
+{
+	return call(self->module, VFIO_PASID_TEST_DETACH, &self->attach);
+}
+
+TEST_F_TIMEOUT(fail_nth, kernel_functions, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "vfio_mm_get_from_task()", .act = mm_get, .undo = mm_put },
+		{ .name = "vfio_pasid_alloc()", .act = kernel_alloc, .undo = kernel_free },
+		{ .name = "vfio_pasid_free_range()", .act = kernel_free, .undo = kernel_alloc },
+		/* The host's allocator does not say why it has no number. */
+		{ .name = "vfio_aux_attach_device()", .act = kernel_attach, .undo = kernel_detach, .other_error = ENOSPC },
+		{ .name = "vfio_aux_detach_device()", .act = kernel_detach, .undo = kernel_attach, .other_error = ENOSPC },
+	};
+	struct vfio_pasid_test_get get = { .task = getpid() };
+	struct vfio_pasid_test_domain domain = {};
+
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_GET, &get));
+	snprintf(domain.device.address, sizeof(domain.device.address), "%s",
+		 group_device(self->index));
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_DOMAIN, &domain));
+	self->attach = (struct vfio_pasid_test_attach) {
+		.device = domain.device,
+	};
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_SURVIVES(&steps[1]);
+	ASSERT_EQ(OTHER, kernel_alloc(self));
+	ASSERT_SURVIVES(&steps[2]);
+	ASSERT_EQ(0, kernel_free(self));
+	ASSERT_SURVIVES(&steps[3]);
+	ASSERT_EQ(0, kernel_attach(self));
+	ASSERT_SURVIVES(&steps[4]);
+	ASSERT_EQ(0, kernel_detach(self));
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_PUT, (void *)0));
+}
+
+TEST_HARNESS_MAIN
