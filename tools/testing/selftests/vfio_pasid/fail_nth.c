@@ -17,9 +17,10 @@
 
 #define PASID	600
 #define OTHER	601
-#define IOVA	0x40000000
 #define PAGES	32
 #define SIZE	(PAGES * PAGE)
+/* Across a boundary of the tables, so that new ones are needed in the middle. */
+#define IOVA	(0x40000000 - SIZE / 2)
 
 /* More than any call has; a call that never gets through is an error. */
 #define MOST	400
