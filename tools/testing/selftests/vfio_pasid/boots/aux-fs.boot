@@ -15,3 +15,4 @@ run aux
 run aux_dma
 run aux_race
 run aux_hotplug
+run noise
