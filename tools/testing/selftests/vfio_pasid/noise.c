@@ -166,8 +166,8 @@ static u32 chance(struct actor *actor, u32 limit)
 	return next_random(&actor->sequence, limit);
 }
 
-static void failed(struct actor *actor, const char *what, long ret,
-		   const void *argument)
+static void failed(struct actor *actor, const char *call, const char *how,
+		   long ret, const void *argument)
 {
 	const u32 *words = argument;
 	int size;
@@ -175,9 +175,10 @@ static void failed(struct actor *actor, const char *what, long ret,
 	if (__atomic_exchange_n(&world->failed, true, __ATOMIC_SEQ_CST))
 		return;
 	size = snprintf(world->text, sizeof(world->text),
-			"%s: %ld, process %d%s, thread %d, call %ld:", what, ret,
-			process.number, process.is_child ? " (child)" : "",
-			actor->number, actor->call);
+			"%s %s: %ld, process %d%s, thread %d, call %ld:", call,
+			how, ret, process.number,
+			process.is_child ? " (child)" : "", actor->number,
+			actor->call);
 	for (int i = 0; words && i < 12; i++)
 		size += snprintf(world->text + size, sizeof(world->text) - size,
 				 " %08x", words[i]);
@@ -522,20 +523,22 @@ static void check_result(struct actor *actor, enum what what, int slot,
 			 const union argument *in, const void *out, bool wrong,
 			 long ret)
 {
+	const char *name = ioctls[what].name;
+
 	if (ret == -EBADF && slot)
 		return;
 	if (ret < 0) {
 		if (!is_documented(what, in->flags, -ret))
-			failed(actor, ioctls[what].name, ret, in);
+			failed(actor, name, "failed as not documented", ret, in);
 		return;
 	}
 	__atomic_add_fetch(&world->successes[what], 1, __ATOMIC_RELAXED);
 	if (wrong)
-		failed(actor, "a wrong argument was taken", ret, in);
+		failed(actor, name, "took a wrong argument", ret, in);
 	else if (process.is_child && !slot)
-		failed(actor, "a child was let in", ret, in);
+		failed(actor, name, "let a child in", ret, in);
 	else if (!can_be(what, in, out, ret))
-		failed(actor, ioctls[what].name, ret, out);
+		failed(actor, name, "had a wrong result", ret, out);
 }
 
 static u32 some_argsz(struct actor *actor, enum what what)
@@ -574,6 +577,14 @@ static bool spoil(struct actor *actor, enum what what, union argument *arg)
 		*(u32 *)(arg->bytes + ioctls[what].reserved));
 }
 
+/* Where a structure is; other values: in a page of the actor. */
+static const u64 places[] = {
+	0, ARENA - PAGE, 0x7ffffffff000, 0xffff888000000000, 0xffffffffffffff00,
+};
+
+#define PLACES		ARRAY_SIZE(places)
+enum { NOT_ALIGNED = PLACES, BEFORE_HOLE, INTO_HOLE, READ_ONLY };
+
 static void call_ours(struct actor *actor)
 {
 	enum what what = chance(actor, IOCTLS);
@@ -581,6 +592,7 @@ static void call_ours(struct actor *actor)
 	u32 size = ioctls[what].size, at = 0;
 	union argument arg;
 	void *where, *copy = NULL;
+	u32 place;
 	bool wrong;
 	long ret;
 
@@ -590,48 +602,31 @@ static void call_ours(struct actor *actor)
 		fill(actor, what, slot, &arg);
 	wrong = spoil(actor, what, &arg);
 
-	switch (chance(actor, 24)) {
-	case 0:		/* not aligned */
+	place = chance(actor, 32);
+	if (place == NOT_ALIGNED)
 		at = 1 + chance(actor, 7);
-		break;
-	case 1:		/* where the results end, the memory ends */
+	else if (place == BEFORE_HOLE)
 		at = PAGE - size;
-		break;
-	case 2:		/* the memory ends before */
+	else if (place == INTO_HOLE)
 		at = PAGE - chance(actor, size);
-		wrong = true;
-		break;
-	default:
-		break;
-	}
 	where = actor->page + at;
 	memcpy(where, &arg, at + size > PAGE ? PAGE - at : size);
-	switch (chance(actor, 40)) {
-	case 0:
-		where = NULL;
-		break;
-	case 1:
-		where = (void *)(ARENA - PAGE);
-		break;
-	case 2:
-		where = (void *)0xffff888000000000ull;
-		break;
-	case 3:
+	if (place == READ_ONLY) {
 		copy = read_only_copy(&arg, size);
 		where = copy;
-		break;
-	}
-	if (where == copy)
 		wrong |= ioctls[what].results;
-	else if (where != actor->page + at)
-		wrong = true;
+	} else if (place < PLACES) {
+		where = (void *)places[place];
+	}
+	wrong |= place == INTO_HOLE || place < PLACES;
 
 	memcpy(actor->before, actor->page, PAGE);
 	ret = call(CONTAINER(slot), ioctls[what].request, where);
 	check_result(actor, what, slot, &arg, where, wrong, ret);
 	if (is_changed(actor, at, wrong && ret >= 0 ? 0 :
 		       may_change(what, where, ret)))
-		failed(actor, "what is no result was written", ret, &arg);
+		failed(actor, ioctls[what].name, "wrote what is no result", ret,
+		       &arg);
 	if (copy)
 		munmap(copy, PAGE);
 	if (ret > 0)
@@ -652,14 +647,16 @@ static void call_strangers(struct actor *actor)
 		ret = call(CONTAINER(slot), VFIO_CHECK_EXTENSION,
 			   (void *)VFIO_PASID_EXTENSION);
 		if (ret != 0x1f && !(slot && ret == -EBADF))
-			failed(actor, "VFIO_CHECK_EXTENSION", ret, NULL);
+			failed(actor, "VFIO_CHECK_EXTENSION", "failed", ret,
+			       NULL);
 		return;
 	}
 	if (number >= 0x40 && number <= 0x4b)
 		return;
 	ret = call(CONTAINER(slot), _IO(VFIO_TYPE, number), actor->page);
 	if (ret != -ENOTTY && ret != -EINVAL && ret != -ENODEV && ret != -EBADF)
-		failed(actor, "an ioctl of nobody", ret, &number);
+		failed(actor, "an ioctl of nobody", "did something", ret,
+		       actor->page);
 }
 
 /* The stock ioctls: whatever they say, as long as they do not claim success. */
@@ -687,7 +684,8 @@ static void call_stock(struct actor *actor)
 		map.size = some_size(actor, PAGE << chance(actor, 3));
 		ret = call(fd, VFIO_IOMMU_MAP_DMA, &map);
 		if (ret > 0 || (!ret && !map.size))
-			failed(actor, "VFIO_IOMMU_MAP_DMA", ret, &map);
+			failed(actor, "VFIO_IOMMU_MAP_DMA", "succeeded", ret,
+			       &map);
 		break;
 	case 3:
 		unmap.flags = chance(actor, 8) ? 0 : chance(actor, 8);
@@ -695,7 +693,8 @@ static void call_stock(struct actor *actor)
 		unmap.size = some_size(actor, REGION_SIZE);
 		ret = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
 		if (ret > 0)
-			failed(actor, "VFIO_IOMMU_UNMAP_DMA", ret, &unmap);
+			failed(actor, "VFIO_IOMMU_UNMAP_DMA", "succeeded", ret,
+			       &unmap);
 		break;
 	default:
 		dirty.flags = 1u << chance(actor, 3);
