@@ -16,3 +16,4 @@ run aux_dma
 run aux_race
 run aux_hotplug
 run noise
+run storm

@@ -16,3 +16,4 @@ run aux_invalidate
 run aux_hotplug
 run default_pasid
 run noise
+run storm
