@@ -846,10 +846,10 @@ static void make_noise(struct actor *actor, long calls)
 		case 1:
 			interrupt(actor);
 			break;
-		case 2 ... 11:
+		case 2 ... 7:
 			change_topology(actor);
 			break;
-		case 12 ... 19:
+		case 8 ... 19:
 			change_memory(actor);
 			break;
 		case 20 ... 31:

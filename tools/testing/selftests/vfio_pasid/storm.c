@@ -181,7 +181,7 @@ static enum attached attached_now(const struct space *space)
 	       MAYBE : space->attached;
 }
 
-static void attach(struct space *space, u32 pasid)
+static void attach_own(struct space *space, u32 pasid)
 {
 	unsigned int before = generation();
 	long ret = aux_attach(storm.container.fd, pasid, storm.group);
@@ -204,7 +204,7 @@ static void attach(struct space *space, u32 pasid)
 	}
 }
 
-static void detach(struct space *space, u32 pasid)
+static void detach_own(struct space *space, u32 pasid)
 {
 	long ret = aux_detach(storm.container.fd, pasid, storm.group);
 	enum attached was = attached_now(space);
@@ -217,9 +217,9 @@ static void detach(struct space *space, u32 pasid)
 static void own_attachment(struct owner *owner, struct space *space, u32 pasid)
 {
 	if (chance(owner, 2))
-		attach(space, pasid);
+		attach_own(space, pasid);
 	else
-		detach(space, pasid);
+		detach_own(space, pasid);
 }
 
 static void own_memory(struct owner *owner, int number)
@@ -227,14 +227,14 @@ static void own_memory(struct owner *owner, int number)
 	struct slice *slice = &owner->slices[number];
 	char *memory = owner->memory + number * SLICE;
 	bool read_only = chance(owner, 2);
+	u32 flags = read_only ? VFIO_MEMORY_READ_ONLY : 0;
 	bool last;
 	long ret;
 
 	switch (chance(owner, 4)) {
 	case 0:
 	case 1:
-		ret = register_memory(storm.container.fd, read_only ?
-				      VFIO_MEMORY_READ_ONLY : 0, memory, SLICE);
+		ret = register_memory(storm.container.fd, flags, memory, SLICE);
 		expect("register", ret, ret == (slice->references &&
 		       slice->read_only != read_only ? -EEXIST : 0), number);
 		if (!slice->references)
@@ -266,8 +266,8 @@ static u64 slot_iova(int slot)
 	return IOVA + slot * SLICE;
 }
 
-static void map(struct owner *owner, struct space *space, u32 pasid, int slot,
-		int number)
+static void map_own(struct owner *owner, struct space *space, u32 pasid,
+		    int slot, int number)
 {
 	struct slice *slice = &owner->slices[number];
 	u32 flags = 1 + chance(owner, 3);
@@ -285,7 +285,8 @@ static void map(struct owner *owner, struct space *space, u32 pasid, int slot,
 	}
 }
 
-static void unmap(struct owner *owner, struct space *space, u32 pasid, int slot)
+static void unmap_own(struct owner *owner, struct space *space, u32 pasid,
+		      int slot)
 {
 	bool all = !chance(owner, 4);
 	long bytes = 0, ret;
@@ -314,9 +315,9 @@ static void own_mapping(struct owner *owner, struct space *space, u32 pasid)
 	int slot = chance(owner, SLOTS);
 
 	if (chance(owner, 3))
-		map(owner, space, pasid, slot, chance(owner, SLICES));
+		map_own(owner, space, pasid, slot, chance(owner, SLICES));
 	else
-		unmap(owner, space, pasid, slot);
+		unmap_own(owner, space, pasid, slot);
 }
 
 /* What AUX_INFO says, against what the owner knows. */
@@ -785,7 +786,9 @@ static bool has(const struct inventory *sum)
 
 static bool has_nothing(void)
 {
-	return !count_of("containers") && has(&(struct inventory) { 0 });
+	static const struct inventory nothing;
+
+	return !count_of("containers") && has(&nothing);
 }
 
 /* A space of a new container is as empty as the first one ever. */
