@@ -228,15 +228,15 @@ static void own_memory(struct owner *owner, int number)
 	char *memory = owner->memory + number * SLICE;
 	bool read_only = chance(owner, 2);
 	u32 flags = read_only ? VFIO_MEMORY_READ_ONLY : 0;
-	bool last;
+	bool last, other;
 	long ret;
 
 	switch (chance(owner, 4)) {
 	case 0:
 	case 1:
 		ret = register_memory(storm.container.fd, flags, memory, SLICE);
-		expect("register", ret, ret == (slice->references &&
-		       slice->read_only != read_only ? -EEXIST : 0), number);
+		other = slice->references && slice->read_only != read_only;
+		expect("register", ret, ret == (other ? -EEXIST : 0), number);
 		if (!slice->references)
 			slice->read_only = read_only;
 		slice->references += !ret;
