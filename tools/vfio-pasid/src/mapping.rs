@@ -23,7 +23,16 @@ bitflags::bitflags! {
 }
 
 /// A mapping of an aux space. It is unmapped when dropped: then no device reaches the memory
-/// through it any more.
+/// through it any more. What it borrows stays meanwhile:
+///
+/// ```compile_fail,E0505
+/// # use vfio_pasid::{Access, AuxSpace, Iovas, RegisteredMemory};
+/// # fn early(space: &AuxSpace, memory: RegisteredMemory, iovas: Iovas) -> vfio_pasid::Result<()> {
+/// let mapping = space.map(&memory, 0, iovas, Access::READ)?;
+/// memory.unregister()?; // error: cannot move out of `memory` because it is borrowed
+/// mapping.unmap()
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a mapping unmaps it"]
 pub struct Mapping<'a> {
