@@ -409,3 +409,28 @@ pub(crate) fn hot_reset(device: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Re
     let result = unsafe { raw::hot_reset(device.as_raw_fd(), words.as_ptr()) };
     named("VFIO_DEVICE_PCI_HOT_RESET", result).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use super::*;
+
+    #[test]
+    fn nothing_behind_the_memory_is_mapped() {
+        // Whatever comes to the ioctl is refused, with ENOTTY.
+        let file = File::open("/dev/null").expect("/dev/null");
+        let memory = MmapRegion::new(0x4000).expect("memory");
+        let map = |offset, size| {
+            let iovas = Iovas { start: 0, size };
+            aux_map(file.as_fd(), 1, 0, &memory, offset, iovas)
+                .expect_err("no container")
+                .errno()
+        };
+        assert_eq!(map(0, 0x4000), Errno::ENOTTY);
+        assert_eq!(map(0x3000, 0x1000), Errno::ENOTTY);
+        assert_eq!(map(0, 0x5000), Errno::ENOENT);
+        assert_eq!(map(0x4000, 0x1000), Errno::ENOENT);
+        assert_eq!(map(0x3000, u64::MAX), Errno::ENOENT);
+    }
+}
