@@ -308,12 +308,13 @@ fn setup(container: &Container, arg: UserPtr) -> Result<isize> {
     enter(container)?;
     let mut setup: Setup = read(arg, 0)?;
     let wish = Wish::new(setup.iova_start, setup.iova_size)?;
-    container.setup(wish, |window, page_sizes| {
-        setup.iova_start = window.start();
-        setup.iova_size = window.size();
-        setup.pgsize_bitmap = page_sizes;
-        write(arg, &setup)
-    })?;
+    // What is narrowed cannot be widened, so find out first whether the result can be told.
+    write(arg, &setup)?;
+    let (window, page_sizes) = container.setup(wish)?;
+    setup.iova_start = window.start();
+    setup.iova_size = window.size();
+    setup.pgsize_bitmap = page_sizes;
+    write(arg, &setup)?;
     Ok(0)
 }
 
