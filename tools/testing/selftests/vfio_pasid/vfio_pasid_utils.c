@@ -847,8 +847,7 @@ long aux_unmap_all(int container, u32 pasid)
 
 /* What there is */
 
-/* The number behind @name at the start of a line. */
-static long number_after(const char *path, const char *name)
+long number_in(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "re");
 	char line[256];
@@ -866,12 +865,12 @@ static long number_after(const char *path, const char *name)
 
 long count_of(const char *kind)
 {
-	return number_after("/sys/kernel/debug/vfio_pasid/in_use", kind);
+	return number_in("/sys/kernel/debug/vfio_pasid/in_use", kind);
 }
 
 long vm_locked(void)
 {
-	long kilobytes = number_after("/proc/self/status", "VmLck");
+	long kilobytes = number_in("/proc/self/status", "VmLck");
 
 	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
 }
@@ -884,9 +883,50 @@ long pinned_pages(void)
 
 	if (ret)
 		return ret;
-	acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired");
-	released = number_after("/proc/vmstat", "nr_foll_pin_released");
+	acquired = number_in("/proc/vmstat", "nr_foll_pin_acquired");
+	released = number_in("/proc/vmstat", "nr_foll_pin_released");
 	return acquired < 0 ? acquired : acquired - released;
+}
+
+struct before look_before(void)
+{
+	return (struct before) {
+		.locked = vm_locked(),
+		.pinned = pinned_pages(),
+	};
+}
+
+static bool is(const char *what, long seen, long expected)
+{
+	if (seen != expected)
+		printf("# %s: %ld instead of %ld\n", what, seen, expected);
+	return seen == expected;
+}
+
+static bool others_hold(const struct before *before, long registrations,
+			long pages)
+{
+	return is("registrations", count_of("registrations"), registrations) &
+	       is("pages that vfio_pasid pinned", count_of("pinned_pages"),
+		  pages) &
+	       is("pinned pages", pinned_pages() - before->pinned, pages);
+}
+
+bool holds(const struct before *before, long registrations, long pages)
+{
+	return is("locked memory", vm_locked() - before->locked, pages * PAGE) &
+	       others_hold(before, registrations, pages);
+}
+
+bool all_hold(const struct before *before, long registrations, long pages)
+{
+	for (int i = 0; i < 500; i++) {
+		if (count_of("registrations") == registrations &&
+		    count_of("pinned_pages") == pages)
+			break;
+		usleep(10 * 1000);
+	}
+	return others_hold(before, registrations, pages);
 }
 
 void set_ipc_lock(bool on)
@@ -1068,6 +1108,30 @@ void *unmapped(void)
 
 	munmap(memory, PAGE);
 	return memory;
+}
+
+static u64 u64_at(const char *path, u64 index)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	u64 value;
+
+	if (fd < 0 || pread(fd, &value, sizeof(value),
+			    index * sizeof(value)) != sizeof(value))
+		abort();
+	close(fd);
+	return value;
+}
+
+u64 page_frame(const void *address)
+{
+	/* The bits above are flags: Documentation/admin-guide/mm/pagemap.rst */
+	return u64_at("/proc/self/pagemap", (uintptr_t)address / PAGE) &
+	       ((1ull << 55) - 1);
+}
+
+u64 page_flags(const void *address)
+{
+	return u64_at("/proc/kpageflags", page_frame(address));
 }
 
 /* The linear congruential generator of Knuth's MMIX, its upper half. */

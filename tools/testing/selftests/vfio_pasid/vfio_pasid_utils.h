@@ -186,6 +186,24 @@ long vm_locked(void);
 /* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
 long pinned_pages(void);
 
+/* The number behind @name at the start of a line of the file. */
+long number_in(const char *path, const char *name);
+
+/* What was locked and pinned before, and is the business of others. */
+struct before {
+	long locked;
+	long pinned;
+};
+
+struct before look_before(void);
+/*
+ * Whether that much is registered by all processes together, and that many
+ * pages are pinned more than before, and charged to this process.
+ */
+bool holds(const struct before *before, long registrations, long pages);
+/* The same of what is not charged to this process; waits a while for it. */
+bool all_hold(const struct before *before, long registrations, long pages);
+
 /* CAP_IPC_LOCK, which lifts RLIMIT_MEMLOCK, of this thread. */
 void set_ipc_lock(bool on);
 
@@ -220,6 +238,11 @@ void *before_hole(size_t size);
 void *read_only_copy(const void *from, size_t size);
 /* An address below which nothing is mapped. */
 void *unmapped(void);
+
+/* What the page at @address is: KPF_* bits of <linux/kernel-page-flags.h>. */
+u64 page_flags(const void *address);
+/* Its page frame number. */
+u64 page_frame(const void *address);
 
 /* A pseudo-random sequence; the same one for the same seed. */
 struct sequence {
