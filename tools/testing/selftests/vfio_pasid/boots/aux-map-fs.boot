@@ -10,3 +10,4 @@ vfio 0000:00:10.0 0000:01:00.0
 run aux_map
 run aux_map_dma
 run aux_map_lifecycle
+run aux_map_trace
