@@ -11,3 +11,4 @@ run aux_map
 run aux_map_dma
 run aux_map_lifecycle
 run aux_map_trace
+run aux_map_race
