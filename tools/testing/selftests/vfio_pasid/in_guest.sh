@@ -12,6 +12,7 @@ cd "$(dirname "$0")" || exit 1
 trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|blocked for more|suspected memory leaks'
 allowed='^$'
 kmemleak=/sys/kernel/debug/kmemleak
+in_use=/sys/kernel/debug/vfio_pasid/in_use
 
 die() {
 	echo "$*"
@@ -97,6 +98,15 @@ new_processes() {
 	done </tmp/processes
 }
 
+# vfio_pasid counts what it has.
+counters() {
+	[ ! -e $in_use ] || awk '$2 != 0 { print "vfio_pasid has " $1 ": " $2 }' $in_use
+}
+
+nothing_in_use() {
+	[ -z "$(counters)" ]
+}
+
 same_references() {
 	[ "$(references)" = "$references" ]
 }
@@ -124,6 +134,7 @@ run() {
 	"./$program" "$@"
 	printf '\n@end exit status %s\n' $?
 	settle same_processes || new_processes
+	settle nothing_in_use || counters | sed "s/^/@leftover /"
 	unload
 	settle same_references || references | sed "s/^/@leftover /"
 	look_at_the_log >/tmp/trouble

@@ -806,6 +806,19 @@ int unregister_memory(int container, const void *memory, u64 size)
 			     size);
 }
 
+int register_pages(int container, u32 flags, void *memory, int first,
+		   int count)
+{
+	return register_memory(container, flags, (char *)memory + first * PAGE,
+			       (u64)count * PAGE);
+}
+
+int unregister_pages(int container, void *memory, int first, int count)
+{
+	return unregister_memory(container, (char *)memory + first * PAGE,
+				 (u64)count * PAGE);
+}
+
 int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
 	    u64 size)
 {
@@ -1072,6 +1085,14 @@ long in_child(long (*body)(void *arg), void *arg)
 }
 
 /* Memory */
+
+void *new_pages(long count)
+{
+	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
 
 static void *pages(int count, int protection)
 {
