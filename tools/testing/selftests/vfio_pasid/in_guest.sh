@@ -100,7 +100,7 @@ new_processes() {
 
 # vfio_pasid counts what it has.
 counters() {
-	[ ! -e $in_use ] || awk '$2 != 0 { print "vfio_pasid has " $1 ": " $2 }' $in_use
+	[ ! -e $in_use ] || awk 'NF && $2 != 0 { print "vfio_pasid has " $1 ": " $2 }' $in_use
 }
 
 nothing_in_use() {
@@ -113,7 +113,7 @@ same_references() {
 
 unload() {
 	local module
-	for module in vfio_pasid_test vfio_iommu_type1 vfio_pasid; do
+	for module in vfio_pasid_test vfio_pasid_emulated vfio_iommu_type1 vfio_pasid; do
 		settle gone $module ||
 			echo "@leftover $module cannot be unloaded: $(cat /sys/module/$module/refcnt) references"
 	done

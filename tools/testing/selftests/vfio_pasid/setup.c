@@ -54,7 +54,10 @@ static int look_at(int fd, struct own_space *space)
 		return 0;
 	capability = (void *)find_capability(&all, all.info.cap_offset,
 					     VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE);
-	if (!capability || capability->nr_iovas > MAX_RANGES)
+	/* Without an IOMMU it is left out. */
+	if (!capability)
+		return 0;
+	if (capability->nr_iovas > MAX_RANGES)
 		return -EPROTO;
 	space->count = capability->nr_iovas;
 	memcpy(space->ranges, capability->iova_ranges,
@@ -398,7 +401,56 @@ TEST_F(setup, another_container_is_left_alone)
 	container_close(&other);
 }
 
+/*
+ * The last group with an IOMMU leaves, another without one stays: stock code
+ * then makes the address space as large as it can be.
+ */
+TEST_F(setup, the_window_stays_when_the_last_group_with_an_iommu_leaves)
+{
+	struct own_space left = within(&self->all, 16 * MB, 32 * MB - 1);
+	int emulated = emulated_group_node();
+
+	ASSERT_LE(0, emulated);
+	ASSERT_EQ(0, set_container(emulated, self->fd));
+	ASSERT_EQ(0, narrow(self->fd, 16 * MB, 16 * MB));
+	for (int round = 0; round < 2; round++) {
+		ASSERT_TRUE(is_now(self->fd, &left));
+		ASSERT_EQ(0, map_page(self->fd, self->memory, 16 * MB));
+		ASSERT_EQ(0, unset_container(self->container.group));
+		ASSERT_EQ(-EINVAL, try_page(self->fd, self->memory,
+					    16 * MB - PAGE));
+		ASSERT_EQ(-EINVAL, try_page(self->fd, self->memory, 32 * MB));
+		ASSERT_EQ(0, unmap_page(self->fd, 16 * MB));
+		ASSERT_EQ(-EOPNOTSUPP, narrow(self->fd, 0, 0));
+		ASSERT_EQ(0, set_container(self->container.group, self->fd));
+	}
+	close(emulated);
+}
+
 /* Errors, which change nothing. */
+
+TEST_F(setup, EOPNOTSUPP_without_an_iommu)
+{
+	int container = container_node(), emulated = emulated_group_node();
+	struct own_space none;
+
+	ASSERT_LE(0, emulated);
+	ASSERT_EQ(0, set_container(emulated, container));
+	ASSERT_EQ(0, set_iommu(container, variant->type));
+	ASSERT_EQ(-EOPNOTSUPP, narrow(container, 0, 0));
+	ASSERT_EQ(-EOPNOTSUPP, narrow(container, 16 * MB, MB));
+	ASSERT_EQ(0, look_at(container, &none));
+	ASSERT_EQ(0, none.count);
+	/* One comes and goes again. */
+	ASSERT_EQ(0, unset_container(self->container.group));
+	ASSERT_EQ(0, set_container(self->container.group, container));
+	ASSERT_EQ(0, narrow(container, 0, 0));
+	ASSERT_TRUE(is_now(container, &self->all));
+	ASSERT_EQ(0, unset_container(self->container.group));
+	ASSERT_EQ(-EOPNOTSUPP, narrow(container, 16 * MB, MB));
+	close(emulated);
+	close(container);
+}
 
 TEST_F(setup, ERANGE_if_nothing_of_the_wish_is_there)
 {

@@ -99,6 +99,8 @@ struct container {
 
 int container_node(void);
 int group_node(int index);
+/* The group of a device without an IOMMU; loads vfio_pasid_emulated. */
+int emulated_group_node(void);
 int set_container(int group, int container);
 int unset_container(int group);
 int set_iommu(int container, unsigned long type);
