@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_IOMMU_REGISTER_MEMORY and VFIO_IOMMU_UNREGISTER_MEMORY: what is pinned
- * and charged, how often, until when, and every error of their table. Files are
- * in memory_file.c; memory that aux spaces map is in memory_mapped.c.
+ * and charged, how often, until when, and every error of their table. For memory
+ * of every kind see memory_kinds.c and memory_file.c, for several things at once
+ * memory_race.c, for memory that aux spaces map memory_mapped.c.
  */
 #include <kselftest_harness.h>
 
-#include <fcntl.h>
 #include <linux/kernel-page-flags.h>
-#include <linux/userfaultfd.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -21,15 +17,6 @@
 #define PAGES		16	/* of self->memory */
 #define MANY		1200	/* pages: they are pinned in several steps */
 #define READ_ONLY	VFIO_MEMORY_READ_ONLY
-#define MB		(1024 * 1024)
-
-static void *new_pages(long count)
-{
-	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
 
 FIXTURE(memory) {
 	struct before before;
@@ -66,17 +53,6 @@ FIXTURE_TEARDOWN(memory)
 #define HOLDS(registrations, pages) \
 	ASSERT_TRUE(holds(&self->before, registrations, pages))
 
-static int reg(int fd, u32 flags, char *memory, int first, int pages)
-{
-	return register_memory(fd, flags, memory + first * PAGE,
-			       (u64)pages * PAGE);
-}
-
-static int unreg(int fd, char *memory, int first, int pages)
-{
-	return unregister_memory(fd, memory + first * PAGE, (u64)pages * PAGE);
-}
-
 TEST_F(memory, the_feature_bit_is_set)
 {
 	ASSERT_TRUE(call(self->fd, VFIO_CHECK_EXTENSION,
@@ -89,74 +65,74 @@ TEST_F(memory, the_feature_bit_is_set)
 TEST_F(memory, registering_pins_and_charges_and_unregistering_gives_back)
 {
 	for (int round = 0; round < 3; round++) {
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 		HOLDS(0, 0);
 	}
 }
 
 TEST_F(memory, ranges_add_up)
 {
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, 1));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, 1));
 	HOLDS(1, 1);
 	/* Neighbours do not overlap. */
-	ASSERT_EQ(0, reg(self->fd, READ_ONLY, self->memory, 1, 3));
+	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 1, 3));
 	HOLDS(2, 4);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 4, 12));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 4, 12));
 	HOLDS(3, 16);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 1, 3));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 1, 3));
 	HOLDS(2, 13);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 4, 12));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 4, 12));
 	HOLDS(1, 1);
 }
 
 TEST_F(memory, the_same_range_is_counted)
 {
 	for (int i = 0; i < 5; i++) {
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
 	}
 	for (int i = 0; i < 4; i++) {
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
 	}
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
 }
 
 TEST_F(memory, two_containers_share_what_they_register)
 {
 	ASSERT_EQ(0, container_open(&self->other, 1));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
 	HOLDS(2, PAGES);
-	ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
 	HOLDS(2, PAGES);
 
 	/* Each counts its own. */
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
-	ASSERT_EQ(0, unreg(self->other.fd, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->other.fd, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, unreg(self->other.fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->other.fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
 }
 
 TEST_F(memory, the_last_container_that_holds_it_unpins)
 {
 	ASSERT_EQ(0, container_open(&self->other, 1));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
 	container_close(&self->container);
 	HOLDS(1, PAGES);
 	ASSERT_EQ(0, container_open(&self->container, 0));
 	self->fd = self->container.fd;
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(2, PAGES);
 	container_close(&self->other);
 	HOLDS(1, PAGES);
@@ -171,7 +147,7 @@ TEST_F(memory, the_last_group_that_leaves_unpins)
 
 	ASSERT_LE(0, second);
 	ASSERT_EQ(0, set_container(second, self->fd));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	ASSERT_EQ(0, unset_container(self->container.group));
 	HOLDS(1, PAGES);
 	ASSERT_EQ(0, unset_container(second));
@@ -180,8 +156,8 @@ TEST_F(memory, the_last_group_that_leaves_unpins)
 	/* The next one does not know of it. */
 	ASSERT_EQ(0, set_container(second, self->fd));
 	ASSERT_EQ(0, set_iommu(self->fd, VFIO_TYPE1v2_IOMMU));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
 	close(second);
 	HOLDS(0, 0);
@@ -194,7 +170,7 @@ TEST_F(memory, any_order_of_closing_unpins)
 
 	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
 		ASSERT_EQ(0, container_open_device(&self->other, 1));
-		ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES));
+		ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
 		for (const char *what = orders[i]; *what; what++) {
 			int *fd = *what == 'c' ? &self->other.fd :
@@ -212,16 +188,16 @@ TEST_F(memory, any_order_of_closing_unpins)
 
 TEST_F(memory, pages_stay_when_they_are_unmapped)
 {
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	ASSERT_EQ(0, munmap(self->memory, PAGES * PAGE));
 	HOLDS(1, PAGES);
 	/* It is still the same range, and still counted. */
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(0, 0);
 }
 
@@ -236,13 +212,13 @@ TEST_F(memory, a_forked_child_is_not_charged_and_takes_nothing_along)
 {
 	struct peer peer;
 
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	ASSERT_EQ(0, peer_start(&peer, keep_after_fork, &self->container));
 	ASSERT_EQ(0, hear(peer.socket));
 	HOLDS(1, PAGES);
 	ASSERT_EQ(0, peer_wait(&peer));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
 }
 
@@ -256,10 +232,10 @@ static void register_and_wait(int socket, void *arg)
 	container_close(arg);
 	if (container_open(&container, 1))
 		return;
-	say(socket, reg(container.fd, 0, memory, 0, PAGES));
+	say(socket, register_pages(container.fd, 0, memory, 0, PAGES));
 	say(socket, vm_locked());
 	hear(socket);
-	say(socket, unreg(container.fd, memory, 0, PAGES));
+	say(socket, unregister_pages(container.fd, memory, 0, PAGES));
 	say(socket, vm_locked());
 	hear(socket);
 }
@@ -268,7 +244,7 @@ TEST_F(memory, each_process_has_its_own)
 {
 	struct peer peer;
 
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	ASSERT_EQ(0, peer_start(&peer, register_and_wait, &self->container));
 	ASSERT_EQ(0, hear(peer.socket));
 	ASSERT_EQ(PAGES * PAGE, hear(peer.socket));
@@ -303,7 +279,7 @@ static void leave_to_a_child(int socket, void *arg)
 	container_close(arg);
 	if (container_open(&container, 1))
 		return;
-	if (reg(container.fd, 0, new_pages(PAGES), 0, PAGES))
+	if (register_pages(container.fd, 0, new_pages(PAGES), 0, PAGES))
 		return;
 	/* The child has a copy of each descriptor, of the socket too. */
 	if (!fork())
@@ -327,26 +303,33 @@ TEST_F(memory, pages_outlive_the_process_while_a_child_has_the_group)
 	close(socket);
 }
 
+struct anothers {
+	int fd;
+	void *memory;
+};
+
 static long register_as_another(void *arg)
 {
 	struct vfio_iommu_register_memory bad = { .argsz = 0 };
-	FIXTURE_DATA(memory) *self = arg;
+	struct anothers *its = arg;
 
-	if (unreg(self->fd, self->memory, 0, PAGES) != -EPERM)
+	if (unregister_pages(its->fd, its->memory, 0, PAGES) != -EPERM)
 		return -EPROTO;
 	/* Whatever the argument. */
-	if (call(self->fd, VFIO_IOMMU_REGISTER_MEMORY, &bad) != -EPERM ||
-	    call(self->fd, VFIO_IOMMU_UNREGISTER_MEMORY, NULL) != -EPERM)
+	if (call(its->fd, VFIO_IOMMU_REGISTER_MEMORY, &bad) != -EPERM ||
+	    call(its->fd, VFIO_IOMMU_UNREGISTER_MEMORY, NULL) != -EPERM)
 		return -EPROTO;
-	return reg(self->fd, 0, self->memory, 0, PAGES);
+	return register_pages(its->fd, 0, its->memory, 0, PAGES);
 }
 
 TEST_F(memory, another_process_gets_EPERM)
 {
-	ASSERT_EQ(-EPERM, in_child(register_as_another, self));
+	struct anothers its = { self->fd, self->memory };
+
+	ASSERT_EQ(-EPERM, in_child(register_as_another, &its));
 	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(-EPERM, in_child(register_as_another, self));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-EPERM, in_child(register_as_another, &its));
 	HOLDS(1, PAGES);
 }
 
@@ -364,11 +347,11 @@ static void limit_locked(long pages)
 TEST_F(memory, ENOMEM_if_the_limit_is_a_page_short)
 {
 	limit_locked(PAGES - 1);
-	ASSERT_EQ(-ENOMEM, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOMEM, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES - 1));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES - 1));
 	HOLDS(1, PAGES - 1);
-	ASSERT_EQ(-ENOMEM, reg(self->fd, 0, self->memory, PAGES - 1, 1));
+	ASSERT_EQ(-ENOMEM, register_pages(self->fd, 0, self->memory, PAGES - 1, 1));
 	HOLDS(1, PAGES - 1);
 }
 
@@ -377,17 +360,17 @@ TEST_F(memory, the_limit_is_used_up_exactly)
 	limit_locked(PAGES);
 	ASSERT_EQ(0, container_open(&self->other, 1));
 	for (int round = 0; round < 3; round++) {
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES - 1));
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, PAGES - 1, 1));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, PAGES - 1, 1));
 		HOLDS(2, PAGES);
 		/* What is registered costs nothing. */
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES - 1));
-		ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES - 1));
 		HOLDS(3, PAGES);
-		ASSERT_EQ(0, unreg(self->other.fd, self->memory, 0, PAGES - 1));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES - 1));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES - 1));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, PAGES - 1, 1));
+		ASSERT_EQ(0, unregister_pages(self->other.fd, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES - 1));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, PAGES - 1, 1));
 		HOLDS(0, 0);
 	}
 }
@@ -397,9 +380,9 @@ TEST_F(memory, what_failed_does_not_count_against_the_limit)
 	limit_locked(PAGES);
 	ASSERT_EQ(0, munmap(self->memory + (PAGES - 1) * PAGE, PAGE));
 	for (int i = 0; i < 3; i++)
-		ASSERT_EQ(-EFAULT, reg(self->fd, 0, self->memory, 0, PAGES));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES - 1));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES - 1));
 	HOLDS(1, PAGES - 1);
 }
 
@@ -408,8 +391,8 @@ TEST_F(memory, mlock_counts_against_the_same_limit)
 {
 	ASSERT_EQ(0, mlock(self->memory, 4 * PAGE));
 	limit_locked(PAGES);
-	ASSERT_EQ(-ENOMEM, reg(self->fd, 0, self->memory, 4, PAGES - 3));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 4, PAGES - 4));
+	ASSERT_EQ(-ENOMEM, register_pages(self->fd, 0, self->memory, 4, PAGES - 3));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 4, PAGES - 4));
 	ASSERT_EQ(PAGES * PAGE, vm_locked());
 	ASSERT_EQ(-1, mlock(self->memory + 4 * PAGE, PAGE));
 	ASSERT_EQ(ENOMEM, errno);
@@ -420,162 +403,13 @@ TEST_F(memory, mlock_counts_against_the_same_limit)
 TEST_F(memory, CAP_IPC_LOCK_lifts_the_limit)
 {
 	limit_locked(0);
-	ASSERT_EQ(-ENOMEM, reg(self->fd, 0, self->memory, 0, 1));
+	ASSERT_EQ(-ENOMEM, register_pages(self->fd, 0, self->memory, 0, 1));
 	set_ipc_lock(true);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
 	set_ipc_lock(false);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-}
-
-/* Kinds of memory. */
-
-enum kind {
-	ANONYMOUS,
-	TOUCHED,
-	HUGE_TRANSPARENT,
-	HUGE_2M,
-	HUGE_1G,
-	SHARED,
-	MEMFD,
-	MEMFD_HUGE,
-	MEMFD_PRIVATE,
-};
-
-static void *make_memory(enum kind kind, size_t *size)
-{
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS, fd = -1;
-	char *memory;
-
-	*size = 4 * MB;
-	switch (kind) {
-	case HUGE_2M:
-		flags |= MAP_HUGETLB;
-		break;
-	case HUGE_1G:
-		flags |= MAP_HUGETLB | 30 << MAP_HUGE_SHIFT;
-		*size = 1024 * MB;
-		break;
-	case SHARED:
-		flags = MAP_SHARED | MAP_ANONYMOUS;
-		break;
-	case MEMFD:
-	case MEMFD_HUGE:
-	case MEMFD_PRIVATE:
-		flags = kind == MEMFD_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
-		fd = memfd_create("memory", kind == MEMFD_HUGE ? MFD_HUGETLB :
-				  0);
-		if (fd < 0 || ftruncate(fd, *size))
-			return MAP_FAILED;
-		break;
-	default:
-		break;
-	}
-	/* Room to begin at a large page. */
-	if (kind == HUGE_TRANSPARENT) {
-		memory = mmap(NULL, *size + 2 * MB, PROT_READ | PROT_WRITE,
-			      flags, -1, 0);
-		memory += -(uintptr_t)memory & (2 * MB - 1);
-		madvise(memory, *size, MADV_HUGEPAGE);
-	} else {
-		memory = mmap(NULL, *size, PROT_READ | PROT_WRITE, flags, fd, 0);
-	}
-	if (fd >= 0)
-		close(fd);
-	if (memory != MAP_FAILED && (kind == TOUCHED ||
-				     kind == HUGE_TRANSPARENT))
-		memset(memory, 0x5a, *size);
-	return memory;
-}
-
-FIXTURE(kinds) {
-	struct before before;
-	struct container container;
-	void *memory;
-	size_t size;
-	int fd;
-};
-
-FIXTURE_VARIANT(kinds) {
-	enum kind kind;
-	u64 flag;	/* that its pages have */
-};
-
-#define KIND(name, kind_, flag_) \
-FIXTURE_VARIANT_ADD(kinds, name) { .kind = kind_, .flag = flag_ }
-
-KIND(anonymous, ANONYMOUS, KPF_ANON);
-KIND(touched, TOUCHED, KPF_ANON);
-KIND(huge_transparent, HUGE_TRANSPARENT, KPF_THP);
-KIND(huge_2M, HUGE_2M, KPF_HUGE);
-KIND(huge_1G, HUGE_1G, KPF_HUGE);
-KIND(shared, SHARED, KPF_SWAPBACKED);
-KIND(memfd, MEMFD, KPF_SWAPBACKED);
-KIND(memfd_huge, MEMFD_HUGE, KPF_HUGE);
-KIND(memfd_private, MEMFD_PRIVATE, KPF_ANON);
-
-FIXTURE_SETUP(kinds)
-{
-	self->container = NO_CONTAINER;
-	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
-	self->before = look_before();
-	ASSERT_EQ(0, container_open(&self->container, 0));
-	self->fd = self->container.fd;
-	self->memory = make_memory(variant->kind, &self->size);
-	ASSERT_NE(MAP_FAILED, self->memory);
-}
-
-FIXTURE_TEARDOWN(kinds)
-{
-	container_close(&self->container);
-	ASSERT_TRUE(holds(&self->before, 0, 0));
-}
-
-TEST_F(kinds, can_be_registered)
-{
-	long pages = self->size / PAGE;
-
-	for (u32 flags = 0; flags <= READ_ONLY; flags++) {
-		ASSERT_EQ(0, register_memory(self->fd, flags, self->memory,
-					     self->size));
-		ASSERT_TRUE(holds(&self->before, 1, pages));
-		ASSERT_TRUE(page_flags(self->memory) & 1ull << variant->flag);
-		ASSERT_EQ(0, unregister_memory(self->fd, self->memory,
-					       self->size));
-		ASSERT_TRUE(holds(&self->before, 0, 0));
-	}
-}
-
-/* A part, not at its start, that need not be whole large pages. */
-TEST_F(kinds, can_be_registered_in_part)
-{
-	char *part = (char *)self->memory + 3 * PAGE;
-
-	ASSERT_EQ(0, register_memory(self->fd, 0, part, 1021 * PAGE));
-	ASSERT_TRUE(holds(&self->before, 1, 1021));
-	ASSERT_EQ(0, register_memory(self->fd, READ_ONLY, part - PAGE, PAGE));
-	ASSERT_TRUE(holds(&self->before, 2, 1022));
-	ASSERT_EQ(0, unregister_memory(self->fd, part, 1021 * PAGE));
-	ASSERT_TRUE(holds(&self->before, 1, 1));
-}
-
-/* What is pinned is what the process goes on to use, copy on write or not. */
-TEST_F(kinds, the_pages_stay_those_of_the_process)
-{
-	volatile char *first = self->memory;
-
-	for (u32 flags = READ_ONLY; flags + 1; flags--) {
-		u64 frame;
-
-		ASSERT_EQ(0, register_memory(self->fd, flags, self->memory,
-					     4 * MB));
-		frame = page_frame(self->memory);
-		ASSERT_NE(0, frame);
-		*first = 1;
-		ASSERT_EQ(frame, page_frame(self->memory));
-		ASSERT_EQ(0, unregister_memory(self->fd, self->memory, 4 * MB));
-	}
 }
 
 /* Without swap, only being unpinned makes an anonymous page dirty. */
@@ -584,12 +418,12 @@ TEST_F(memory, pages_that_a_device_could_write_are_dirty_when_unpinned)
 	const u64 dirty = 1ull << KPF_DIRTY;
 
 	ASSERT_EQ(0, madvise(self->memory, PAGES * PAGE, MADV_NOHUGEPAGE));
-	ASSERT_EQ(0, reg(self->fd, READ_ONLY, self->memory, 0, 2));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 2, 2));
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, 2));
+	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 0, 2));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 2, 2));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, 2));
 	for (int page = 0; page < 4; page++)
 		ASSERT_FALSE(page_flags(self->memory + page * PAGE) & dirty);
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 2, 2));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 2, 2));
 	ASSERT_FALSE(page_flags(self->memory + PAGE) & dirty);
 	ASSERT_TRUE(page_flags(self->memory + 2 * PAGE) & dirty);
 	ASSERT_TRUE(page_flags(self->memory + 3 * PAGE) & dirty);
@@ -598,8 +432,8 @@ TEST_F(memory, pages_that_a_device_could_write_are_dirty_when_unpinned)
 /* Memory that cannot be registered. */
 
 /* Fails at the last of many pages, and nothing is left of the others. */
-static bool fails_at_the_end(FIXTURE_DATA(memory) *self, int protection,
-			     u32 flags)
+static bool fails_at_the_end(int fd, const struct before *before,
+			     int protection, u32 flags)
 {
 	char *memory = new_pages(MANY);
 	char *last = memory + (MANY - 1) * PAGE;
@@ -610,48 +444,53 @@ static bool fails_at_the_end(FIXTURE_DATA(memory) *self, int protection,
 		munmap(last, PAGE);
 	else
 		mprotect(last, PAGE, protection);
-	good = reg(self->fd, flags, memory, 0, MANY) == -EFAULT &&
-	       holds(&self->before, 0, 0) &&
-	       !reg(self->fd, flags, memory, 0, MANY - 1) &&
-	       holds(&self->before, 1, MANY - 1) &&
-	       !unreg(self->fd, memory, 0, MANY - 1) &&
-	       holds(&self->before, 0, 0);
+	good = register_pages(fd, flags, memory, 0, MANY) == -EFAULT &&
+	       holds(before, 0, 0) &&
+	       !register_pages(fd, flags, memory, 0, MANY - 1) &&
+	       holds(before, 1, MANY - 1) &&
+	       !unregister_pages(fd, memory, 0, MANY - 1) &&
+	       holds(before, 0, 0);
 	munmap(memory, MANY * PAGE);
 	return good;
 }
 
 TEST_F(memory, EFAULT_if_not_all_of_it_is_mapped)
 {
-	ASSERT_TRUE(fails_at_the_end(self, -1, 0));
-	ASSERT_TRUE(fails_at_the_end(self, -1, READ_ONLY));
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, unmapped(), 0, 1));
-	ASSERT_EQ(-EFAULT, reg(self->fd, READ_ONLY, unmapped(), 0, 1));
+	ASSERT_TRUE(fails_at_the_end(self->fd, &self->before,
+				     -1, 0));
+	ASSERT_TRUE(fails_at_the_end(self->fd, &self->before,
+				     -1, READ_ONLY));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, unmapped(), 0, 1));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, READ_ONLY, unmapped(), 0, 1));
 	ASSERT_EQ(0, munmap(self->memory + 5 * PAGE, PAGE));
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, self->memory, 5, 1));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, self->memory, 5, 1));
 	HOLDS(0, 0);
 }
 
 TEST_F(memory, EFAULT_if_not_all_of_it_can_be_accessed)
 {
-	ASSERT_TRUE(fails_at_the_end(self, PROT_NONE, 0));
-	ASSERT_TRUE(fails_at_the_end(self, PROT_NONE, READ_ONLY));
-	ASSERT_TRUE(fails_at_the_end(self, PROT_READ, 0));
+	ASSERT_TRUE(fails_at_the_end(self->fd, &self->before,
+				     PROT_NONE, 0));
+	ASSERT_TRUE(fails_at_the_end(self->fd, &self->before,
+				     PROT_NONE, READ_ONLY));
+	ASSERT_TRUE(fails_at_the_end(self->fd, &self->before,
+				     PROT_READ, 0));
 }
 
 TEST_F(memory, memory_that_can_only_be_read_is_registered_as_such)
 {
 	ASSERT_EQ(0, mprotect(self->memory, PAGES * PAGE, PROT_READ));
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, READ_ONLY, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
 	/* That it can be written later changes nothing. */
 	ASSERT_EQ(0, mprotect(self->memory, PAGES * PAGE,
 			      PROT_READ | PROT_WRITE));
-	ASSERT_EQ(-EEXIST, reg(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-EEXIST, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
 }
 
@@ -663,9 +502,9 @@ TEST_F(memory, EFAULT_where_no_memory_can_be)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
-		ASSERT_EQ(-EFAULT, reg(self->fd, READ_ONLY,
-				       (char *)addresses[i], 0, 1));
-		ASSERT_EQ(-EFAULT, reg(self->fd, 0, (char *)addresses[i], 0, 1));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, READ_ONLY,
+						  (char *)addresses[i], 0, 1));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, (char *)addresses[i], 0, 1));
 	}
 	HOLDS(0, 0);
 	/* Sizes that no limit is high enough for, but CAP_IPC_LOCK lifts it. */
@@ -689,8 +528,8 @@ TEST_F(memory, EFAULT_for_memfd_secret)
 	memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, (void *)memory);
 	for (int touched = 0; touched < 2; touched++) {
-		ASSERT_EQ(-EFAULT, reg(self->fd, 0, memory, 0, 4));
-		ASSERT_EQ(-EFAULT, reg(self->fd, READ_ONLY, memory, 0, 4));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, memory, 0, 4));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, READ_ONLY, memory, 0, 4));
 		memset(memory, 1, 4 * PAGE);
 	}
 	munmap(memory, 4 * PAGE);
@@ -714,8 +553,8 @@ TEST_F(memory, EFAULT_for_device_memory)
 	memory = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		      self->container.device, bar.offset);
 	ASSERT_NE(MAP_FAILED, (void *)memory);
-	ASSERT_EQ(-EFAULT, reg(self->fd, 0, memory, 0, 1));
-	ASSERT_EQ(-EFAULT, reg(self->fd, READ_ONLY, memory, 0, 1));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, memory, 0, 1));
+	ASSERT_EQ(-EFAULT, register_pages(self->fd, READ_ONLY, memory, 0, 1));
 	HOLDS(0, 0);
 	munmap(memory, bar.size);
 }
@@ -738,29 +577,29 @@ TEST_F(memory, EEXIST_for_every_overlap_that_is_not_the_same)
 		{ 10, 1 }, { 11, 1 }, { 9, 2 }, { 11, 5 }, { 9, 4 },
 	};
 
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 4, 4));
-	ASSERT_EQ(0, reg(self->fd, READ_ONLY, self->memory, 10, 2));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 4, 4));
+	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 10, 2));
 	ASSERT_EQ(0, container_open(&self->other, 1));
 	for (size_t i = 0; i < ARRAY_SIZE(overlaps); i++) {
 		for (u32 flags = 0; flags <= READ_ONLY; flags++) {
-			ASSERT_EQ(-EEXIST, reg(self->fd, flags, self->memory,
-					       overlaps[i].first,
-					       overlaps[i].pages)) {
+			ASSERT_EQ(-EEXIST, register_pages(self->fd, flags, self->memory,
+							  overlaps[i].first,
+							  overlaps[i].pages)) {
 				TH_LOG("overlap %zu", i);
 			}
 			/* Ranges are those of the process. */
-			ASSERT_EQ(-EEXIST, reg(self->other.fd, flags,
-					       self->memory, overlaps[i].first,
-					       overlaps[i].pages));
+			ASSERT_EQ(-EEXIST, register_pages(self->other.fd, flags,
+							  self->memory, overlaps[i].first,
+							  overlaps[i].pages));
 		}
-		ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory,
-					 overlaps[i].first, overlaps[i].pages));
+		ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory,
+						    overlaps[i].first, overlaps[i].pages));
 	}
 	HOLDS(2, 6);
 	/* What is between them is free. */
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 8, 2));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, 4));
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 12, 4));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 8, 2));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, 4));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 12, 4));
 	HOLDS(5, 16);
 }
 
@@ -768,34 +607,34 @@ TEST_F(memory, EEXIST_for_the_same_with_other_flags)
 {
 	ASSERT_EQ(0, container_open(&self->other, 1));
 	for (u32 flags = 0; flags <= READ_ONLY; flags++) {
-		ASSERT_EQ(0, reg(self->fd, flags, self->memory, 0, PAGES));
-		ASSERT_EQ(-EEXIST, reg(self->fd, flags ^ READ_ONLY,
-				       self->memory, 0, PAGES));
-		ASSERT_EQ(-EEXIST, reg(self->other.fd, flags ^ READ_ONLY,
-				       self->memory, 0, PAGES));
+		ASSERT_EQ(0, register_pages(self->fd, flags, self->memory, 0, PAGES));
+		ASSERT_EQ(-EEXIST, register_pages(self->fd, flags ^ READ_ONLY,
+						  self->memory, 0, PAGES));
+		ASSERT_EQ(-EEXIST, register_pages(self->other.fd, flags ^ READ_ONLY,
+						  self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, PAGES));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, PAGES));
 		HOLDS(0, 0);
 	}
 }
 
 TEST_F(memory, ENOENT_if_the_container_does_not_hold_it)
 {
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES));
 	ASSERT_EQ(0, container_open(&self->other, 1));
-	ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(0, unreg(self->other.fd, self->memory, 0, PAGES));
-	ASSERT_EQ(-ENOENT, unreg(self->other.fd, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, unregister_pages(self->other.fd, self->memory, 0, PAGES));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->other.fd, self->memory, 0, PAGES));
 	HOLDS(1, PAGES);
 	/* Nor is it a part, or more, or where nothing can be. */
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES - 1));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 1, PAGES - 1));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES + 1));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, -1, PAGES + 1));
-	ASSERT_EQ(-ENOENT, unreg(self->fd, (char *)-(long)PAGE, 0, 1));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES - 1));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 1, PAGES - 1));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, 0, PAGES + 1));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, self->memory, -1, PAGES + 1));
+	ASSERT_EQ(-ENOENT, unregister_pages(self->fd, (char *)-(long)PAGE, 0, 1));
 	HOLDS(1, PAGES);
 }
 
@@ -812,26 +651,26 @@ TEST_F(memory, ENOSPC_at_the_limit_of_ranges)
 	ASSERT_EQ(0, container_open(&self->other, 1));
 	self->fd = self->container.fd;
 	for (int round = 0; round < 3; round++) {
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, 2));
-		ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 2, 2));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, 2));
+		ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 2, 2));
 		/* It is that of the process. */
-		ASSERT_EQ(-ENOSPC, reg(self->fd, 0, self->memory, 4, 1));
-		ASSERT_EQ(-ENOSPC, reg(self->other.fd, 0, self->memory, 4, 1));
+		ASSERT_EQ(-ENOSPC, register_pages(self->fd, 0, self->memory, 4, 1));
+		ASSERT_EQ(-ENOSPC, register_pages(self->other.fd, 0, self->memory, 4, 1));
 		HOLDS(2, 4);
 		/* What is registered is not one more. */
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, 2));
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 2, 2));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, 2));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 2, 2));
 		HOLDS(3, 4);
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 2, 2));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, 2));
-		ASSERT_EQ(-ENOSPC, reg(self->fd, 0, self->memory, 4, 1));
-		ASSERT_EQ(0, unreg(self->other.fd, self->memory, 2, 2));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 2, 2));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, 2));
+		ASSERT_EQ(-ENOSPC, register_pages(self->fd, 0, self->memory, 4, 1));
+		ASSERT_EQ(0, unregister_pages(self->other.fd, self->memory, 2, 2));
 		/* Neither is what failed. */
-		ASSERT_EQ(-EFAULT, reg(self->fd, 0, unmapped(), 0, 1));
-		ASSERT_EQ(-EFAULT, reg(self->fd, 0, unmapped(), 0, 1));
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 4, 1));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 4, 1));
-		ASSERT_EQ(0, unreg(self->fd, self->memory, 0, 2));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, unmapped(), 0, 1));
+		ASSERT_EQ(-EFAULT, register_pages(self->fd, 0, unmapped(), 0, 1));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 4, 1));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 4, 1));
+		ASSERT_EQ(0, unregister_pages(self->fd, self->memory, 0, 2));
 		HOLDS(0, 0);
 	}
 }
@@ -844,7 +683,7 @@ TEST_F(memory, region_limit_0_means_none)
 	container_close(&self->container);
 	ASSERT_EQ(0, use_modules(&limits));
 	ASSERT_EQ(0, container_open(&self->container, 0));
-	ASSERT_EQ(-ENOSPC, reg(self->container.fd, 0, self->memory, 0, 1));
+	ASSERT_EQ(-ENOSPC, register_pages(self->container.fd, 0, self->memory, 0, 1));
 	HOLDS(0, 0);
 }
 
@@ -870,7 +709,7 @@ TEST_F(memory, argsz_too_short_is_EINVAL)
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		for (arg.argsz = 0; arg.argsz < sizeof(arg); arg.argsz++)
 			ASSERT_EQ(-EINVAL, call(self->fd, requests[i], &arg));
-		ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	}
 	HOLDS(1, PAGES);
 }
@@ -906,7 +745,7 @@ TEST_F(memory, unknown_flags_are_EINVAL)
 					&arg));
 	}
 	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, READ_ONLY, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 0, PAGES));
 	for (int bit = 0; bit < 32; bit++) {
 		arg.flags = 1u << bit;
 		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_UNREGISTER_MEMORY,
@@ -930,7 +769,7 @@ TEST_F(memory, ranges_that_are_none_are_EINVAL)
 		{ -(u64)PAGE - (uintptr_t)self->memory, -(u64)PAGE },
 	};
 
-	ASSERT_EQ(0, reg(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct vfio_iommu_register_memory arg = good(self->memory);
 
@@ -979,13 +818,13 @@ TEST_F(memory, before_set_iommu_is_EINVAL)
 	self->other.fd = container_node();
 	self->other.group = group_node(1);
 	for (int step = 0; step < 2; step++) {
-		ASSERT_EQ(-EINVAL, reg(self->other.fd, 0, self->memory, 0, 1));
-		ASSERT_EQ(-EINVAL, unreg(self->other.fd, self->memory, 0, 1));
+		ASSERT_EQ(-EINVAL, register_pages(self->other.fd, 0, self->memory, 0, 1));
+		ASSERT_EQ(-EINVAL, unregister_pages(self->other.fd, self->memory, 0, 1));
 		ASSERT_EQ(step ? -EINVAL : 0,
 			  set_container(self->other.group, self->other.fd));
 	}
 	ASSERT_EQ(0, set_iommu(self->other.fd, VFIO_TYPE1_IOMMU));
-	ASSERT_EQ(0, reg(self->other.fd, 0, self->memory, 0, 1));
+	ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, 1));
 	HOLDS(1, 1);
 }
 
@@ -996,415 +835,9 @@ TEST(the_stock_type1_knows_no_registered_memory)
 
 	ASSERT_EQ(0, use_type1(TYPE1_STOCK));
 	ASSERT_EQ(0, container_open(&container, 0));
-	ASSERT_EQ(-ENOTTY, reg(container.fd, 0, memory, 0, 1));
-	ASSERT_EQ(-ENOTTY, unreg(container.fd, memory, 0, 1));
+	ASSERT_EQ(-ENOTTY, register_pages(container.fd, 0, memory, 0, 1));
+	ASSERT_EQ(-ENOTTY, unregister_pages(container.fd, memory, 0, 1));
 	container_close(&container);
-}
-
-/* Several threads. */
-
-/* Makes whoever faults at @memory wait until page_arrives(). */
-static int pages_arrive_later(void *memory, long pages)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.range = { (uintptr_t)memory, pages * PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
-	    ioctl(fd, UFFDIO_REGISTER, &range))
-		return -errno;
-	return fd;
-}
-
-/* Waits until somebody faults there. */
-static int wait_for_fault(int uffd)
-{
-	struct uffd_msg message;
-
-	if (read(uffd, &message, sizeof(message)) != sizeof(message))
-		return -errno;
-	return message.event == UFFD_EVENT_PAGEFAULT ? 0 : -EPROTO;
-}
-
-static int pages_arrive(int uffd, void *memory, long pages)
-{
-	struct uffdio_zeropage zero = {
-		.range = { (uintptr_t)memory, pages * PAGE },
-	};
-
-	return ioctl(uffd, UFFDIO_ZEROPAGE, &zero) ? -errno : 0;
-}
-
-struct registering {
-	pthread_t thread;
-	int fd;
-	char *memory;
-	int pages;
-	int result;
-	bool done;
-};
-
-static void *do_register(void *arg)
-{
-	struct registering *it = arg;
-
-	it->result = reg(it->fd, 0, it->memory, 0, it->pages);
-	__atomic_store_n(&it->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static bool start_registering(struct registering *it, int fd, char *memory,
-			      int pages)
-{
-	*it = (struct registering) {
-		.fd = fd,
-		.memory = memory,
-		.pages = pages,
-	};
-	return !pthread_create(&it->thread, NULL, do_register, it);
-}
-
-static int end_registering(struct registering *it)
-{
-	pthread_join(it->thread, NULL);
-	return it->result;
-}
-
-static bool is_done(struct registering *it)
-{
-	return __atomic_load_n(&it->done, __ATOMIC_ACQUIRE);
-}
-
-static void on_signal(int number)
-{
-	(void)number;
-}
-
-TEST_F(memory, who_wants_what_is_being_pinned_waits)
-{
-	struct registering first, same, overlap;
-	int uffd = pages_arrive_later(self->memory + 8 * PAGE, 1);
-
-	ASSERT_LE(0, uffd);
-	ASSERT_EQ(0, container_open(&self->other, 1));
-	ASSERT_TRUE(start_registering(&first, self->fd, self->memory, PAGES));
-	ASSERT_EQ(0, wait_for_fault(uffd));
-	ASSERT_TRUE(start_registering(&same, self->other.fd, self->memory,
-				      PAGES));
-	ASSERT_TRUE(start_registering(&overlap, self->fd, self->memory, 1));
-	usleep(100 * 1000);
-	ASSERT_FALSE(is_done(&first));
-	ASSERT_FALSE(is_done(&same));
-	ASSERT_FALSE(is_done(&overlap));
-
-	/* It is charged, but nobody holds it yet. Nothing else waits. */
-	ASSERT_EQ(0, count_of("registrations"));
-	ASSERT_EQ(PAGES * PAGE, vm_locked() - self->before.locked);
-	ASSERT_EQ(-ENOENT, unreg(self->fd, self->memory, 0, PAGES));
-	ASSERT_EQ(7, pasid_alloc(self->fd, 7, 7));
-	ASSERT_EQ(0, reg(self->fd, 0, new_pages(1), 0, 1));
-
-	ASSERT_EQ(0, pages_arrive(uffd, self->memory + 8 * PAGE, 1));
-	ASSERT_EQ(0, end_registering(&first));
-	ASSERT_EQ(0, end_registering(&same));
-	ASSERT_EQ(-EEXIST, end_registering(&overlap));
-	HOLDS(3, PAGES + 1);
-	close(uffd);
-}
-
-TEST_F(memory, who_waits_for_what_fails_pins_it_anew)
-{
-	struct registering first, overlap;
-	int uffd = pages_arrive_later(self->memory + 8 * PAGE, 1);
-
-	ASSERT_LE(0, uffd);
-	ASSERT_TRUE(start_registering(&first, self->fd, self->memory, PAGES));
-	ASSERT_EQ(0, wait_for_fault(uffd));
-	ASSERT_TRUE(start_registering(&overlap, self->fd, self->memory, 4));
-	usleep(100 * 1000);
-	ASSERT_FALSE(is_done(&overlap));
-	/* Whoever waits there then faults again, and finds nothing. */
-	ASSERT_EQ(0, munmap(self->memory + 8 * PAGE, PAGE));
-	close(uffd);
-	ASSERT_EQ(-EFAULT, end_registering(&first));
-	ASSERT_EQ(0, end_registering(&overlap));
-	HOLDS(1, 4);
-}
-
-TEST_F(memory, EINTR_if_a_signal_ends_the_wait)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-	struct registering first, second;
-	int uffd = pages_arrive_later(self->memory, 1);
-
-	ASSERT_LE(0, uffd);
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
-	ASSERT_TRUE(start_registering(&first, self->fd, self->memory, PAGES));
-	ASSERT_EQ(0, wait_for_fault(uffd));
-	ASSERT_TRUE(start_registering(&second, self->fd, self->memory, PAGES));
-	while (!is_done(&second)) {
-		usleep(10 * 1000);
-		pthread_kill(second.thread, SIGUSR1);
-		/* Pinning only heeds signals that kill. */
-		pthread_kill(first.thread, SIGUSR1);
-	}
-	ASSERT_EQ(-EINTR, end_registering(&second));
-	ASSERT_FALSE(is_done(&first));
-	ASSERT_EQ(0, pages_arrive(uffd, self->memory, 1));
-	ASSERT_EQ(0, end_registering(&first));
-	HOLDS(1, PAGES);
-	close(uffd);
-}
-
-static void be_killed_while_pinning(int socket, void *arg)
-{
-	struct registering waiting;
-	struct container container;
-	char *memory = new_pages(MANY);
-	int uffd;
-
-	container_close(arg);
-	madvise(memory, MANY * PAGE, MADV_NOHUGEPAGE);
-	uffd = pages_arrive_later(memory + (MANY - 1) * PAGE, 1);
-	if (uffd < 0 || container_open(&container, 1))
-		return;
-	if (!start_registering(&waiting, container.fd, memory, MANY) ||
-	    wait_for_fault(uffd))
-		return;
-	/* Another one, who waits for the first. */
-	if (!start_registering(&waiting, container.fd, memory, 1))
-		return;
-	say(socket, 0);
-	hear(socket);
-}
-
-TEST_F(memory, a_process_that_is_killed_while_it_pins_leaves_nothing)
-{
-	struct peer peer;
-
-	for (int round = 0; round < 3; round++) {
-		ASSERT_EQ(0, peer_start(&peer, be_killed_while_pinning,
-					&self->container));
-		ASSERT_EQ(0, hear(peer.socket));
-		/* All but the last. */
-		ASSERT_EQ(MANY, count_of("pinned_pages"));
-		ASSERT_EQ(MANY - 1, pinned_pages() - self->before.pinned);
-		peer_kill(&peer);
-		ASSERT_TRUE(all_hold(&self->before, 0, 0));
-	}
-}
-
-/* Much memory. */
-
-#define LARGE_PAGES	(512 * MB / PAGE)
-
-static long acquired(void)
-{
-	return number_in("/proc/vmstat", "nr_foll_pin_acquired");
-}
-
-static void register_much(int socket, void *arg)
-{
-	struct container container;
-	char *memory = new_pages(LARGE_PAGES);
-
-	container_close(arg);
-	if (!memory || container_open(&container, 1))
-		return;
-	madvise(memory, (size_t)LARGE_PAGES * PAGE, MADV_NOHUGEPAGE);
-	say(socket, 0);
-	say(socket, reg(container.fd, 0, memory, 0, LARGE_PAGES));
-	hear(socket);
-}
-
-TEST_F(memory, a_fatal_signal_ends_a_large_registration)
-{
-	struct peer peer;
-	long start;
-
-	pinned_pages(); /* for exact numbers to begin with */
-	start = acquired();
-	ASSERT_EQ(0, peer_start(&peer, register_much, &self->container));
-	ASSERT_EQ(0, hear(peer.socket));
-	while (acquired() < start + 1024)
-		;
-	peer_kill(&peer);
-	ASSERT_TRUE(all_hold(&self->before, 0, 0));
-	ASSERT_LE(1024, acquired() - start);
-	/* It had to stop before the end. */
-	ASSERT_GT(LARGE_PAGES, acquired() - start);
-}
-
-TEST_F(memory, half_a_gigabyte_can_be_registered)
-{
-	char *memory = new_pages(LARGE_PAGES);
-
-	ASSERT_NE(NULL, memory);
-	/* Small pages and large ones. */
-	ASSERT_EQ(0, madvise(memory, 64 * MB, MADV_NOHUGEPAGE));
-	ASSERT_EQ(0, reg(self->fd, 0, memory, 0, LARGE_PAGES));
-	HOLDS(1, LARGE_PAGES);
-	ASSERT_EQ(0, unreg(self->fd, memory, 0, LARGE_PAGES));
-	HOLDS(0, 0);
-	ASSERT_EQ(0, reg(self->fd, 0, memory, 0, LARGE_PAGES));
-	container_close(&self->container);
-	HOLDS(0, 0);
-}
-
-/* Races. */
-
-#define ROUNDS	200
-
-struct twin {
-	pthread_t thread;
-	struct spin_barrier *barrier;
-	int fd;
-	char *memory;
-	int failures;
-};
-
-static void *register_at_once(void *arg)
-{
-	struct twin *twin = arg;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		spin_barrier_wait(twin->barrier);
-		twin->failures += !!reg(twin->fd, 0, twin->memory, 0, PAGES);
-		spin_barrier_wait(twin->barrier);
-		/* The test looks. */
-		spin_barrier_wait(twin->barrier);
-		twin->failures += !!unreg(twin->fd, twin->memory, 0, PAGES);
-	}
-	return NULL;
-}
-
-TEST_F(memory, threads_that_register_the_same_at_once_share_it)
-{
-	struct spin_barrier barrier = { .threads = 4 };
-	struct twin twins[3];
-
-	ASSERT_EQ(0, container_open(&self->other, 1));
-	for (int i = 0; i < 3; i++) {
-		twins[i] = (struct twin) {
-			.barrier = &barrier,
-			.fd = i ? self->fd : self->other.fd,
-			.memory = self->memory,
-		};
-		ASSERT_EQ(0, pthread_create(&twins[i].thread, NULL,
-					    register_at_once, &twins[i]));
-	}
-	for (int round = 0; round < ROUNDS; round++) {
-		bool good;
-
-		spin_barrier_wait(&barrier);
-		spin_barrier_wait(&barrier);
-		/* A look at the pins takes a while. */
-		good = round % 50 ? count_of("registrations") == 2 &&
-				    count_of("pinned_pages") == PAGES &&
-				    vm_locked() == self->before.locked +
-						   PAGES * PAGE :
-				    holds(&self->before, 2, PAGES);
-		ASSERT_TRUE(good);
-		spin_barrier_wait(&barrier);
-	}
-	for (int i = 0; i < 3; i++) {
-		pthread_join(twins[i].thread, NULL);
-		ASSERT_EQ(0, twins[i].failures);
-	}
-	HOLDS(0, 0);
-}
-
-/*
- * Overlapping ranges, registered and unregistered by everybody at random. The
- * model: each range of each container has been registered so many times, and
- * that takes as many times to undo; and of two that overlap, only one can be.
- */
-#define RACERS		4
-#define STEPS		2000
-
-static const struct {
-	int first, pages;
-} raced[] = { { 0, 4 }, { 2, 4 }, { 6, 2 }, { 0, 8 }, { 8, 8 } };
-
-struct racer {
-	pthread_t thread;
-	struct sequence sequence;
-	const int *fds;
-	char *memory;
-	long references[2][ARRAY_SIZE(raced)];
-	int strange;
-};
-
-static void *race(void *arg)
-{
-	struct racer *racer = arg;
-
-	for (int step = 0; step < STEPS; step++) {
-		u32 which = next_random(&racer->sequence, ARRAY_SIZE(raced));
-		u32 container = next_random(&racer->sequence, 2);
-		bool add = next_random(&racer->sequence, 2);
-		int ret;
-
-		if (add)
-			ret = reg(racer->fds[container], 0, racer->memory,
-				  raced[which].first, raced[which].pages);
-		else
-			ret = unreg(racer->fds[container], racer->memory,
-				    raced[which].first, raced[which].pages);
-		if (!ret)
-			racer->references[container][which] += add ? 1 : -1;
-		else if (ret != (add ? -EEXIST : -ENOENT))
-			racer->strange = ret;
-	}
-	return NULL;
-}
-
-TEST_F(memory, registering_and_unregistering_race)
-{
-	long references[2][ARRAY_SIZE(raced)] = {}, registrations = 0, pages = 0;
-	struct racer racers[RACERS] = {};
-	int fds[2];
-
-	ASSERT_EQ(0, container_open(&self->other, 1));
-	fds[0] = self->fd;
-	fds[1] = self->other.fd;
-	for (int i = 0; i < RACERS; i++) {
-		racers[i].sequence.state = i;
-		racers[i].fds = fds;
-		racers[i].memory = self->memory;
-		ASSERT_EQ(0, pthread_create(&racers[i].thread, NULL, race,
-					    &racers[i]));
-	}
-	for (int i = 0; i < RACERS; i++) {
-		pthread_join(racers[i].thread, NULL);
-		ASSERT_EQ(0, racers[i].strange);
-		for (size_t j = 0; j < ARRAY_SIZE(raced); j++) {
-			references[0][j] += racers[i].references[0][j];
-			references[1][j] += racers[i].references[1][j];
-		}
-	}
-	for (size_t j = 0; j < ARRAY_SIZE(raced); j++) {
-		registrations += !!references[0][j] + !!references[1][j];
-		if (references[0][j] || references[1][j])
-			pages += raced[j].pages;
-	}
-	HOLDS(registrations, pages);
-	for (int i = 0; i < 2; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(raced); j++) {
-			ASSERT_LE(0, references[i][j]);
-			while (references[i][j]--)
-				ASSERT_EQ(0, unreg(fds[i], self->memory,
-						   raced[j].first,
-						   raced[j].pages));
-			ASSERT_EQ(-ENOENT, unreg(fds[i], self->memory,
-						 raced[j].first,
-						 raced[j].pages));
-		}
-	}
-	HOLDS(0, 0);
 }
 
 TEST_HARNESS_MAIN

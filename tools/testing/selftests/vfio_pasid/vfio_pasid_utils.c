@@ -233,6 +233,8 @@ int unload_all(void)
 
 	ret = unload_patiently("vfio_pasid_test");
 	if (!ret)
+		ret = unload_patiently("vfio_pasid_emulated");
+	if (!ret)
 		ret = unload_patiently("vfio_iommu_type1");
 	if (!ret)
 		ret = unload_patiently("vfio_pasid");
@@ -336,16 +338,16 @@ static struct {
 } groups[MAX_GROUPS];
 static int groups_known = -1;
 
-static int group_of(const char *device)
+/* The number of the IOMMU group of what has the folder @path in sysfs. */
+static int group_of(const char *path)
 {
-	char path[512], target[512];
+	char link[512], target[512];
 	ssize_t size;
 
-	snprintf(path, sizeof(path),
-		 "/sys/bus/pci/drivers/vfio-pci/%s/iommu_group", device);
-	size = readlink(path, target, sizeof(target) - 1);
+	snprintf(link, sizeof(link), "%s/iommu_group", path);
+	size = readlink(link, target, sizeof(target) - 1);
 	if (size < 0)
-		return -1;
+		return -errno;
 	target[size] = '\0';
 	return atoi(strrchr(target, '/') + 1);
 }
@@ -371,9 +373,12 @@ void find_groups(void)
 	count = scandir("/sys/bus/pci/drivers/vfio-pci", &entries, is_address,
 			by_address);
 	for (int i = 0; i < count; i++) {
-		int number = group_of(entries[i]->d_name);
-		int known;
+		char path[512];
+		int number, known;
 
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/vfio-pci/%s",
+			 entries[i]->d_name);
+		number = group_of(path);
 		for (known = 0; known < groups_known; known++)
 			if (groups[known].number == number)
 				break;
@@ -419,9 +424,8 @@ int container_node(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int group_node(int index)
+static int open_group(int number)
 {
-	int number = group_number(index);
 	char path[64];
 	int fd;
 
@@ -430,6 +434,20 @@ int group_node(int index)
 	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+int group_node(int index)
+{
+	return open_group(group_number(index));
+}
+
+int emulated_group_node(void)
+{
+	int ret = 0;
+
+	if (!module_loaded("vfio_pasid_emulated"))
+		ret = load_module("vfio_pasid_emulated", "");
+	return ret ? ret : open_group(group_of("/sys/devices/vfio_pasid_emulated"));
 }
 
 long call(int fd, unsigned long request, void *arg)
@@ -514,19 +532,6 @@ void container_close(struct container *container)
 
 #define PCI_FUNCTIONS	"/sys/bus/pci/devices"
 
-static int group_of_function(const char *address)
-{
-	char path[512], target[512];
-	ssize_t size;
-
-	snprintf(path, sizeof(path), PCI_FUNCTIONS "/%s/iommu_group", address);
-	size = readlink(path, target, sizeof(target) - 1);
-	if (size < 0)
-		return -errno;
-	target[size] = '\0';
-	return atoi(strrchr(target, '/') + 1);
-}
-
 int function_find(struct function *function, const char *pattern)
 {
 	unsigned int segment, bus, slot, number;
@@ -545,7 +550,7 @@ int function_find(struct function *function, const char *pattern)
 		};
 		snprintf(function->address, sizeof(function->address),
 			 "%04x:%02x:%02x.%x", segment, bus, slot, number);
-		function->group = group_of_function(function->address);
+		function->group = group_of(found.gl_pathv[0]);
 		ret = function->group < 0 ? function->group : 0;
 	}
 	globfree(&found);
@@ -804,6 +809,19 @@ int unregister_memory(int container, const void *memory, u64 size)
 {
 	return change_memory(container, VFIO_IOMMU_UNREGISTER_MEMORY, 0, memory,
 			     size);
+}
+
+int register_pages(int container, u32 flags, void *memory, int first,
+		   int count)
+{
+	return register_memory(container, flags, (char *)memory + first * PAGE,
+			       (u64)count * PAGE);
+}
+
+int unregister_pages(int container, void *memory, int first, int count)
+{
+	return unregister_memory(container, (char *)memory + first * PAGE,
+				 (u64)count * PAGE);
 }
 
 int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
@@ -1072,6 +1090,14 @@ long in_child(long (*body)(void *arg), void *arg)
 }
 
 /* Memory */
+
+void *new_pages(long count)
+{
+	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
 
 static void *pages(int count, int protection)
 {

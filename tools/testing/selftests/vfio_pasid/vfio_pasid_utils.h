@@ -99,6 +99,8 @@ struct container {
 
 int container_node(void);
 int group_node(int index);
+/* The group of a device without an IOMMU; loads vfio_pasid_emulated. */
+int emulated_group_node(void);
 int set_container(int group, int container);
 int unset_container(int group);
 int set_iommu(int container, unsigned long type);
@@ -170,6 +172,10 @@ int aux_is_attached(int container, u32 pasid, u32 group);
 /* @flags: VFIO_MEMORY_READ_ONLY, or 0. */
 int register_memory(int container, u32 flags, const void *memory, u64 size);
 int unregister_memory(int container, const void *memory, u64 size);
+/* The same of @count pages from the @first on. */
+int register_pages(int container, u32 flags, void *memory, int first,
+		   int count);
+int unregister_pages(int container, void *memory, int first, int count);
 /* @flags: VFIO_AUX_MAP_*. */
 int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
 	    u64 size);
@@ -232,6 +238,8 @@ long in_child(long (*body)(void *arg), void *arg);
 
 /* Memory. */
 
+/* Fresh memory to read and write; NULL if there is none. */
+void *new_pages(long count);
 /* @size bytes that end where a page that cannot be accessed begins. */
 void *before_hole(size_t size);
 /* A page that can only be read, with a copy of @size bytes at its start. */
