@@ -19,8 +19,6 @@
 IS(VFIO_PASID_EXTENSION, 0x5041);
 IS(VFIO_PASID_FEATURE_PASID, 0x1);
 IS(VFIO_PASID_FEATURE_AUX, 0x2);
-IS(VFIO_PASID_FEATURE_MEMORY, 0x4);
-IS(VFIO_PASID_FEATURE_WINDOW, 0x8);
 
 IS(VFIO_IOMMU_PASID_REQUEST, 0x3b76);
 IS(VFIO_IOMMU_FLAG_ALLOC_PASID, 0x1);
@@ -44,15 +42,6 @@ IS(offsetof(struct vfio_iommu_pasid_info, used), 16);
 IS(offsetof(struct vfio_iommu_pasid_info, width), 20);
 IS(offsetof(struct vfio_iommu_pasid_info, caps), 24);
 IS(offsetof(struct vfio_iommu_pasid_info, reserved), 28);
-
-IS(VFIO_IOMMU_REGISTER_MEMORY, 0x3b41);
-IS(VFIO_IOMMU_UNREGISTER_MEMORY, 0x3b42);
-IS(VFIO_MEMORY_READ_ONLY, 0x1);
-IS(sizeof(struct vfio_iommu_register_memory), 24);
-IS(offsetof(struct vfio_iommu_register_memory, argsz), 0);
-IS(offsetof(struct vfio_iommu_register_memory, flags), 4);
-IS(offsetof(struct vfio_iommu_register_memory, vaddr), 8);
-IS(offsetof(struct vfio_iommu_register_memory, size), 16);
 
 IS(VFIO_IOMMU_AUX_CREATE, 0x3b43);
 IS(VFIO_AUX_FIXED_PASID, 0x1);
@@ -80,28 +69,6 @@ IS(offsetof(struct vfio_iommu_aux_attach, flags), 4);
 IS(offsetof(struct vfio_iommu_aux_attach, pasid), 8);
 IS(offsetof(struct vfio_iommu_aux_attach, group), 12);
 
-IS(VFIO_IOMMU_AUX_MAP, 0x3b47);
-IS(VFIO_AUX_MAP_READ, 0x1);
-IS(VFIO_AUX_MAP_WRITE, 0x2);
-IS(sizeof(struct vfio_iommu_aux_map), 40);
-IS(offsetof(struct vfio_iommu_aux_map, argsz), 0);
-IS(offsetof(struct vfio_iommu_aux_map, flags), 4);
-IS(offsetof(struct vfio_iommu_aux_map, pasid), 8);
-IS(offsetof(struct vfio_iommu_aux_map, reserved), 12);
-IS(offsetof(struct vfio_iommu_aux_map, vaddr), 16);
-IS(offsetof(struct vfio_iommu_aux_map, iova), 24);
-IS(offsetof(struct vfio_iommu_aux_map, size), 32);
-
-IS(VFIO_IOMMU_AUX_UNMAP, 0x3b48);
-IS(VFIO_AUX_UNMAP_ALL, 0x1);
-IS(sizeof(struct vfio_iommu_aux_unmap), 32);
-IS(offsetof(struct vfio_iommu_aux_unmap, argsz), 0);
-IS(offsetof(struct vfio_iommu_aux_unmap, flags), 4);
-IS(offsetof(struct vfio_iommu_aux_unmap, pasid), 8);
-IS(offsetof(struct vfio_iommu_aux_unmap, reserved), 12);
-IS(offsetof(struct vfio_iommu_aux_unmap, iova), 16);
-IS(offsetof(struct vfio_iommu_aux_unmap, size), 24);
-
 IS(VFIO_AUX_ENTRY_HOLE, 1);
 IS(VFIO_AUX_ENTRY_GROUP, 2);
 IS(VFIO_AUX_ENTRY_MAPPING, 3);
@@ -123,14 +90,6 @@ IS(offsetof(struct vfio_iommu_aux_info, iova_size), 24);
 IS(offsetof(struct vfio_iommu_aux_info, pgsize_bitmap), 32);
 IS(offsetof(struct vfio_iommu_aux_info, cursor), 40);
 IS(offsetof(struct vfio_iommu_aux_info, entries), 48);
-
-IS(VFIO_IOMMU_SETUP, 0x3b4a);
-IS(sizeof(struct vfio_iommu_setup), 32);
-IS(offsetof(struct vfio_iommu_setup, argsz), 0);
-IS(offsetof(struct vfio_iommu_setup, flags), 4);
-IS(offsetof(struct vfio_iommu_setup, iova_start), 8);
-IS(offsetof(struct vfio_iommu_setup, iova_size), 16);
-IS(offsetof(struct vfio_iommu_setup, pgsize_bitmap), 24);
 
 IS(VFIO_PASID_FEATURE_HOT_RESET, 0x10);
 IS(VFIO_IOMMU_HOT_RESET_INFO, 0x3b4b);
