@@ -5,8 +5,6 @@
  */
 #include <kselftest_harness.h>
 
-#include <sys/mman.h>
-
 #include "pasid_device.h"
 
 #define IOVA	0x40000000
@@ -157,18 +155,10 @@ static int map(int container, void *memory, u64 iova)
 	return call(container, VFIO_IOMMU_MAP_DMA, &map);
 }
 
-static void *new_page(void)
-{
-	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return page == MAP_FAILED ? NULL : page;
-}
-
 TEST_F(aux_dma, the_containers_own_space_stays_as_it_is)
 {
 	long pasid = aux_create(self->fd);
-	u64 *page = new_page();
+	u64 *page = new_pages(1);
 
 	ASSERT_LT(0, pasid);
 	ASSERT_NE(NULL, page);

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 
 #include "pasid_device.h"
 
@@ -234,9 +233,8 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	ASSERT_EQ(0, aux_create_fixed(container->fd, PASID));
 	ASSERT_EQ(0, aux_attach(container->fd, PASID, group));
 	ASSERT_EQ(no_page(), device_touch(&self->device, PASID, IOVA));
-	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, memory);
+	memory = new_pages(1);
+	ASSERT_NE(NULL, memory);
 	ASSERT_EQ(0, register_memory(container->fd, 0, memory, PAGE));
 	ASSERT_EQ(0, aux_map(container->fd, PASID,
 			     VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE, memory,

@@ -10,7 +10,6 @@
 #include <kselftest_harness.h>
 
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include "pasid_device.h"
 
@@ -298,10 +297,9 @@ static bool is_flushed(int trace, u32 pasid, u64 domain, u64 iova, u64 size)
 /* Memory that a test maps in an attached space, and the space's domain. */
 static u8 *prepare(int fd, u32 pasid, u32 group, int trace, u64 *domain)
 {
-	u8 *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *memory = new_pages(PAGES);
 
-	if (memory == MAP_FAILED ||
+	if (!memory ||
 	    register_memory(fd, 0, memory, PAGES * PAGE))
 		return NULL;
 	look(trace, pasid);

@@ -7,7 +7,6 @@
 #include <kselftest_harness.h>
 
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "pasid_device.h"
 
@@ -20,16 +19,6 @@
 /* What of the whole machine is the same in every space: the interrupts. */
 #define MSI_START	0xfee00000
 #define MSI_SIZE	0x100000
-
-static u8 *new_pages(u64 count)
-{
-	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		abort();
-	return memory;
-}
 
 /* Everything that a test uses goes anew with other parameters of the module. */
 struct setting {
@@ -506,7 +495,7 @@ TEST_F(aux_map, ENOENT_if_the_space_is_another_containers)
 TEST_F(aux_map, ENOENT_unless_all_of_it_is_in_one_registered_range)
 {
 	/* Two ranges beside each other, with nothing around them. */
-	u8 *memory = new_pages(8) + 2 * PAGE;
+	u8 *memory = (u8 *)new_pages(8) + 2 * PAGE;
 
 	ASSERT_EQ(0, register_memory(self->fd, 0, memory, 2 * PAGE));
 	ASSERT_EQ(0, register_memory(self->fd, 0, memory + 2 * PAGE, 2 * PAGE));

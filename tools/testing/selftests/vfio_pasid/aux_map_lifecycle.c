@@ -6,8 +6,6 @@
  */
 #include <kselftest_harness.h>
 
-#include <sys/mman.h>
-
 #include "pasid_device.h"
 
 #define IOVA		0x40000000
@@ -126,9 +124,8 @@ static int owner_open(struct owner *owner, int index)
 	if (index < 0)
 		return index;
 	owner->group = group_number(index);
-	owner->memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (owner->memory == MAP_FAILED)
+	owner->memory = new_pages(PAGES);
+	if (!owner->memory)
 		return -ENOMEM;
 	ret = container_open(&owner->container, index);
 	if (!ret)
@@ -376,10 +373,9 @@ static void never_stop(int socket, void *arg)
 	const u64 size = 512 * PAGE;
 	struct container container;
 	u32 group = group_number(*(int *)arg);
-	u8 *memory = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *memory = new_pages(2 * size / PAGE);
 
-	if (memory == MAP_FAILED ||
+	if (!memory ||
 	    container_open_device(&container, *(int *)arg))
 		return;
 	for (int round = 0;; round++) {

@@ -8,7 +8,6 @@
 #include <kselftest_harness.h>
 
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "pasid_device.h"
 
@@ -49,9 +48,8 @@ FIXTURE_SETUP(aux_map_race)
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 	self->index = device_index(20, 0);
 	ASSERT_LE(0, self->index);
-	self->memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->memory);
+	self->memory = new_pages(PAGES);
+	ASSERT_NE(NULL, self->memory);
 	ASSERT_EQ(0, start(&self->container, self->index, self->memory));
 	self->fd = self->container.fd;
 	self->group = group_number(self->index);

@@ -8,8 +8,6 @@
 #include <kselftest_harness.h>
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "pasid_device.h"
@@ -255,8 +253,7 @@ static int owner_open(struct owner *owner, int index, int second)
 	if (owner->second_device < 0)
 		return owner->second_device;
 	/* Pages between them, so that they are two. */
-	owner->memory = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	owner->memory = new_pages(3 * PAGES);
 	ret = register_memory(fd, 0, owner->memory, size);
 	if (!ret)
 		ret = register_memory(fd, VFIO_MEMORY_READ_ONLY,
