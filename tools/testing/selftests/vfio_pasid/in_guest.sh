@@ -148,6 +148,7 @@ run() {
 # An object is only reported when it is some seconds old and two scans found no
 # pointer to it. The report names the program that allocated it.
 look_for_lost_memory() {
+	! echo 'suspected memory leaks' | grep -qE "$allowed" || return 0
 	echo scan >$kmemleak
 	sleep 6
 	echo scan >$kmemleak
@@ -167,7 +168,8 @@ expect_no_trouble
 # shellcheck disable=SC1091 # written for each run
 . ./plan.setup
 unload
-[ ! -e $kmemleak ] || echo clear >$kmemleak
+# It would scan by itself a minute after the boot, and every ten minutes.
+[ ! -e $kmemleak ] || { echo scan=off >$kmemleak; echo clear >$kmemleak; }
 expect_no_trouble
 processes=$(processes)
 references=$(references)
