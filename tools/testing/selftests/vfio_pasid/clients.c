@@ -20,12 +20,19 @@
 
 #include "pasid_device.h"
 
-#define TESTPMD		"/usr/bin/dpdk-testpmd"
 #define FORWARD_SECONDS	3
 /* Packets that each port must have received; an idle machine does 100,000. */
 #define FEW_PACKETS	1000
 #define IOVA		0x100000000
 #define SPACES		2
+
+enum program_index {
+	TESTPMD,
+	VFIO_DMA_MAPPING_TEST,
+	VFIO_DMA_MAPPING_MMIO_TEST,
+	VFIO_PCI_DEVICE_TEST,
+	VFIO_PCI_DRIVER_TEST,
+};
 
 /* A program under way, and all it has said. */
 struct client {
@@ -39,6 +46,7 @@ struct client {
 static void become(char *const *argv, int in, int out)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
 	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
@@ -56,6 +64,7 @@ static struct client *client_start(char *const *argv)
 	if (!client || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		return NULL;
 	fflush(stdout);
+	signal(SIGPIPE, SIG_IGN); /* it may end without having listened */
 	client->pid = fork();
 	if (!client->pid)
 		become(argv, in[0], out[1]);
@@ -155,15 +164,15 @@ static void __printf(3, 4) verdict(struct verdicts *verdicts, bool good,
 static void judge_tap(struct verdicts *verdicts, const char *line)
 {
 	bool good = !strncmp(line, "ok ", 3);
-	int length = strcspn(line, "\n"), number = 0;
+	char *name;
+	int length;
 
 	if (!good && strncmp(line, "not ok ", 7))
 		return;
-	sscanf(line, good ? "ok %*d %n" : "not ok %*d %n", &number);
-	if (!number)
-		return;
-	good &= !memmem(line, length, "# SKIP", 6);
-	verdict(verdicts, good, "%.*s", length - number, line + number);
+	strtoul(line + (good ? 3 : 7), &name, 10);
+	length = strcspn(name, "\n");
+	good &= !memmem(name, length, "# SKIP", 6);
+	verdict(verdicts, good, "%.*s", length, name);
 }
 
 static void run_kernel_test(struct verdicts *verdicts, char *const *argv)
@@ -186,16 +195,6 @@ static void run_kernel_test(struct verdicts *verdicts, char *const *argv)
 }
 
 /* testpmd. */
-
-/*
- * 2 MB pages that need no file system, as many as it needs and no more, mapped
- * and unmapped as it goes. Each packet's checksums are looked at.
- */
-static char *const testpmd[] = {
-	TESTPMD, "-l", "0-1", "--in-memory", "--no-telemetry", "--",
-	"--interactive", "--forward-mode=csum", "--enable-rx-cksum",
-	"--total-num-mbufs=4096", "--rxd=256", "--txd=256", NULL,
-};
 
 /* The number after @name in the final statistics of @port. */
 static unsigned long counted(const struct client *client, int port,
@@ -240,9 +239,9 @@ static void judge_testpmd(struct verdicts *verdicts, const struct client *client
 }
 
 /* The first packets are its own; then each port sends what the other receives. */
-static struct client *testpmd_start(void)
+static struct client *testpmd_start(char *const *argv)
 {
-	struct client *client = client_start(testpmd);
+	struct client *client = client_start(argv);
 
 	if (client && client_says(client, "testpmd> "))
 		client_tell(client, "start tx_first\n");
@@ -261,9 +260,9 @@ static void testpmd_stop(struct verdicts *verdicts, struct client *client)
 	free(client);
 }
 
-static void run_testpmd(struct verdicts *verdicts, char *const *)
+static void run_testpmd(struct verdicts *verdicts, char *const *argv)
 {
-	struct client *client = testpmd_start();
+	struct client *client = testpmd_start(argv);
 
 	if (!client)
 		return;
@@ -273,20 +272,68 @@ static void run_testpmd(struct verdicts *verdicts, char *const *)
 
 /* Each under both. */
 
-enum program {
-	PROGRAM_TESTPMD,
-	PROGRAM_DMA_MAPPING,
-	PROGRAM_MMIO,
-	PROGRAM_DEVICE,
-	PROGRAM_DRIVER,
-	PROGRAMS,
+#define TYPE1		"-v", "vfio_type1_iommu", "-v", "vfio_type1v2_iommu"
+
+static const struct program {
+	void (*run)(struct verdicts *verdicts, char *const *argv);
+	unsigned int good;	/* verdicts that there must be */
+	char *const argv[24];
+} programs[] = {
+	[TESTPMD] = {
+		.run = run_testpmd,
+		.good = 14,
+		/*
+		 * 2 MB pages that need no file system, as many as it needs and
+		 * no more, mapped and unmapped as it goes. The checksums of each
+		 * packet are looked at.
+		 */
+		.argv = {
+			"/usr/bin/dpdk-testpmd", "-l", "0-1", "--in-memory",
+			"--no-telemetry", "--", "--interactive",
+			"--forward-mode=csum", "--enable-rx-cksum",
+			"--total-num-mbufs=4096", "--rxd=256", "--txd=256",
+		},
+	},
+	[VFIO_DMA_MAPPING_TEST] = {
+		.run = run_kernel_test,
+		.good = 11,
+		.argv = {
+			"./vfio_dma_mapping_test", TYPE1,
+			"-v", "vfio_type1_iommu_anonymous",
+			"-v", "vfio_type1v2_iommu_anonymous",
+			"-v", "vfio_type1_iommu_anonymous_hugetlb_2mb",
+			"-v", "vfio_type1v2_iommu_anonymous_hugetlb_2mb",
+		},
+	},
+	[VFIO_DMA_MAPPING_MMIO_TEST] = {
+		.run = run_kernel_test,
+		.good = 7,
+		.argv = { "./vfio_dma_mapping_mmio_test", TYPE1 },
+	},
+	[VFIO_PCI_DEVICE_TEST] = {
+		.run = run_kernel_test,
+		.good = 6,
+		.argv = { "./vfio_pci_device_test" },
+	},
+	/* Not all, as each maps 1 GB. These take the steps of the others too. */
+	[VFIO_PCI_DRIVER_TEST] = {
+		.run = run_kernel_test,
+		.good = 5,
+		.argv = {
+			"./vfio_pci_driver_test",
+			"-r", "vfio_pci_driver_test.vfio_type1_iommu.mix_and_match",
+			"-r", "vfio_pci_driver_test.vfio_type1_iommu.memcpy_to_unmapped_iova",
+			"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.mix_and_match",
+			"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.memcpy_storm",
+		},
+	},
 };
 
-/* Each case is a process of its own; the last one compares. */
-static struct {
+/* Each case is a process of its own, so they share what they learn. */
+static struct result {
 	bool known;
 	struct verdicts verdicts;
-} (*results)[PROGRAMS][2];
+} (*results)[ARRAY_SIZE(programs)][2];
 
 static void __attribute__((constructor)) share_results(void)
 {
@@ -296,63 +343,47 @@ static void __attribute__((constructor)) share_results(void)
 		abort();
 }
 
+/* Runs the program, unless that is done. */
+static const struct verdicts *verdicts_of(enum program_index index,
+					  enum type1 which)
+{
+	struct result *result = &(*results)[index][which];
+
+	if (result->known)
+		return &result->verdicts;
+	result->known = true;
+	if (use_type1(which))
+		verdict(&result->verdicts, false, "the modules cannot be loaded");
+	else
+		programs[index].run(&result->verdicts, programs[index].argv);
+	return &result->verdicts;
+}
+
 FIXTURE(clients) {
 };
 
 FIXTURE_VARIANT(clients) {
-	enum program program;
-	void (*run)(struct verdicts *verdicts, char *const *argv);
-	char *const argv[24];
-	unsigned int good;	/* verdicts that there must be */
+	enum program_index program;
 };
 
 FIXTURE_VARIANT_ADD(clients, testpmd) {
-	.program = PROGRAM_TESTPMD,
-	.run = run_testpmd,
-	.good = 14,
+	.program = TESTPMD,
 };
 
-#define TYPE1		"-v", "vfio_type1_iommu", "-v", "vfio_type1v2_iommu"
-
 FIXTURE_VARIANT_ADD(clients, vfio_dma_mapping_test) {
-	.program = PROGRAM_DMA_MAPPING,
-	.run = run_kernel_test,
-	.argv = {
-		"./vfio_dma_mapping_test", TYPE1,
-		"-v", "vfio_type1_iommu_anonymous",
-		"-v", "vfio_type1v2_iommu_anonymous",
-		"-v", "vfio_type1_iommu_anonymous_hugetlb_2mb",
-		"-v", "vfio_type1v2_iommu_anonymous_hugetlb_2mb",
-	},
-	.good = 11,
+	.program = VFIO_DMA_MAPPING_TEST,
 };
 
 FIXTURE_VARIANT_ADD(clients, vfio_dma_mapping_mmio_test) {
-	.program = PROGRAM_MMIO,
-	.run = run_kernel_test,
-	.argv = { "./vfio_dma_mapping_mmio_test", TYPE1 },
-	.good = 7,
+	.program = VFIO_DMA_MAPPING_MMIO_TEST,
 };
 
 FIXTURE_VARIANT_ADD(clients, vfio_pci_device_test) {
-	.program = PROGRAM_DEVICE,
-	.run = run_kernel_test,
-	.argv = { "./vfio_pci_device_test" },
-	.good = 6,
+	.program = VFIO_PCI_DEVICE_TEST,
 };
 
-/* Not all, as each maps 1 GB. These have the steps of the others in them. */
 FIXTURE_VARIANT_ADD(clients, vfio_pci_driver_test) {
-	.program = PROGRAM_DRIVER,
-	.run = run_kernel_test,
-	.argv = {
-		"./vfio_pci_driver_test",
-		"-r", "vfio_pci_driver_test.vfio_type1_iommu.mix_and_match",
-		"-r", "vfio_pci_driver_test.vfio_type1_iommu.memcpy_to_unmapped_iova",
-		"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.mix_and_match",
-		"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.memcpy_storm",
-	},
-	.good = 5,
+	.program = VFIO_PCI_DRIVER_TEST,
 };
 
 FIXTURE_SETUP(clients)
@@ -363,47 +394,26 @@ FIXTURE_TEARDOWN(clients)
 {
 }
 
-static const struct verdicts *
-verdicts_under(enum type1 which, const FIXTURE_VARIANT(clients) *variant)
-{
-	struct verdicts *verdicts = &(*results)[variant->program][which].verdicts;
-
-	if ((*results)[variant->program][which].known)
-		return verdicts;
-	if (use_type1(which)) {
-		verdict(verdicts, false, "the modules cannot be loaded");
-		return verdicts;
-	}
-	variant->run(verdicts, variant->argv);
-	(*results)[variant->program][which].known = true;
-	return verdicts;
-}
-
-#define ASSERT_ALL_GOOD(verdicts) do {					\
-	ASSERT_EQ(0, (verdicts)->bad)					\
-		TH_LOG("%s", (verdicts)->text);				\
-	ASSERT_EQ(variant->good, (verdicts)->good)			\
-		TH_LOG("%s", (verdicts)->text);				\
-} while (0)
-
 TEST_F(clients, stock)
 {
-	const struct verdicts *verdicts = verdicts_under(TYPE1_STOCK, variant);
+	const struct verdicts *stock = verdicts_of(variant->program, TYPE1_STOCK);
 
-	ASSERT_ALL_GOOD(verdicts);
+	ASSERT_EQ(0, stock->bad) TH_LOG("%s", stock->text);
+	ASSERT_EQ(programs[variant->program].good, stock->good);
 }
 
 TEST_F(clients, ours)
 {
-	const struct verdicts *verdicts = verdicts_under(TYPE1_SHIM, variant);
+	const struct verdicts *ours = verdicts_of(variant->program, TYPE1_SHIM);
 
-	ASSERT_ALL_GOOD(verdicts);
+	ASSERT_EQ(0, ours->bad) TH_LOG("%s", ours->text);
+	ASSERT_EQ(programs[variant->program].good, ours->good);
 }
 
 TEST_F(clients, same_verdicts)
 {
-	const struct verdicts *stock = verdicts_under(TYPE1_STOCK, variant);
-	const struct verdicts *ours = verdicts_under(TYPE1_SHIM, variant);
+	const struct verdicts *stock = verdicts_of(variant->program, TYPE1_STOCK);
+	const struct verdicts *ours = verdicts_of(variant->program, TYPE1_SHIM);
 
 	ASSERT_LT(0, stock->size);
 	ASSERT_STREQ(stock->text, ours->text);
@@ -411,136 +421,142 @@ TEST_F(clients, same_verdicts)
 
 /* Beside testpmd: a device with two spaces, which differ at the same address. */
 
-FIXTURE(beside_testpmd) {
+struct beside {
 	struct container container;
 	struct pasid_device device;
-	struct client *testpmd;
 	u32 group;
 	u32 pasids[SPACES];
 	u64 *memory;		/* a page for each */
 };
 
-FIXTURE_SETUP(beside_testpmd)
+static u64 *page_of(struct beside *beside, int space)
 {
-	int index;
-
-	self->container = NO_CONTAINER;
-	self->device = NO_DEVICE;
-	ASSERT_EQ(0, use_type1(TYPE1_SHIM));
-	index = device_index(20, 0);
-	ASSERT_LE(0, index);
-	self->group = group_number(index);
-	ASSERT_EQ(0, container_open_device(&self->container, index));
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
-	self->memory = mmap(NULL, SPACES * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->memory);
+	return beside->memory + space * PAGE / sizeof(*beside->memory);
 }
 
-FIXTURE_TEARDOWN(beside_testpmd)
-{
-	device_stop(&self->device);
-	container_close(&self->container);
-}
-
-static u64 *page_of(FIXTURE_DATA(beside_testpmd) *self, int space)
-{
-	return self->memory + space * PAGE / sizeof(*self->memory);
-}
-
-static int register_pages(FIXTURE_DATA(beside_testpmd) *self)
+static int register_pages(struct beside *beside)
 {
 	struct vfio_iommu_register_memory memory = {
 		.argsz = sizeof(memory),
-		.vaddr = (uintptr_t)self->memory,
+		.vaddr = (uintptr_t)beside->memory,
 		.size = SPACES * PAGE,
 	};
 
-	return call(self->container.fd, VFIO_IOMMU_REGISTER_MEMORY, &memory);
+	return call(beside->container.fd, VFIO_IOMMU_REGISTER_MEMORY, &memory);
 }
 
-static int map_page(FIXTURE_DATA(beside_testpmd) *self, int space)
+static int map_page(struct beside *beside, int space)
 {
 	struct vfio_iommu_aux_map map = {
 		.argsz = sizeof(map),
 		.flags = VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
-		.pasid = self->pasids[space],
-		.vaddr = (uintptr_t)page_of(self, space),
+		.pasid = beside->pasids[space],
+		.vaddr = (uintptr_t)page_of(beside, space),
 		.iova = IOVA,
 		.size = PAGE,
 	};
 
-	return call(self->container.fd, VFIO_IOMMU_AUX_MAP, &map);
+	return call(beside->container.fd, VFIO_IOMMU_AUX_MAP, &map);
 }
 
-static int unmap_page(FIXTURE_DATA(beside_testpmd) *self, int space)
+static int unmap_page(struct beside *beside, int space)
 {
 	struct vfio_iommu_aux_unmap unmap = {
 		.argsz = sizeof(unmap),
-		.pasid = self->pasids[space],
+		.pasid = beside->pasids[space],
 		.iova = IOVA,
 		.size = PAGE,
 	};
 
-	return call(self->container.fd, VFIO_IOMMU_AUX_UNMAP, &unmap);
+	return call(beside->container.fd, VFIO_IOMMU_AUX_UNMAP, &unmap);
 }
 
 /* Maps each page, lets the device write and read it, and unmaps it again. */
 static void use_spaces(struct __test_metadata *_metadata,
-		       FIXTURE_DATA(beside_testpmd) *self, u64 round)
+		       struct beside *beside, u64 round)
 {
 	struct outcome outcome;
 
 	for (int space = 0; space < SPACES; space++)
-		ASSERT_EQ(0, map_page(self, space));
+		ASSERT_EQ(0, map_page(beside, space));
 	for (int space = 0; space < SPACES; space++) {
 		u64 data = round * SPACES + space;
 
-		device_set_data(&self->device, &data, sizeof(data));
-		ASSERT_EQ(DMA_DONE, device_touch(&self->device,
-						 self->pasids[space], IOVA));
+		device_set_data(&beside->device, &data, sizeof(data));
+		ASSERT_EQ(DMA_DONE, device_touch(&beside->device,
+						 beside->pasids[space], IOVA));
 	}
 	for (int space = 0; space < SPACES; space++) {
 		u64 data = 0;
 
-		ASSERT_EQ(round * SPACES + space, *page_of(self, space));
-		ASSERT_EQ(0, device_dma(&self->device, DMA_READ,
-					self->pasids[space], IOVA, sizeof(data),
+		ASSERT_EQ(round * SPACES + space, *page_of(beside, space));
+		ASSERT_EQ(0, device_dma(&beside->device, DMA_READ,
+					beside->pasids[space], IOVA, sizeof(data),
 					&outcome));
 		ASSERT_EQ(DMA_DONE, outcome.status);
-		device_get_data(&self->device, &data, sizeof(data));
+		device_get_data(&beside->device, &data, sizeof(data));
 		ASSERT_EQ(round * SPACES + space, data);
-		ASSERT_EQ(0, unmap_page(self, space));
-		ASSERT_EQ(no_page(), device_touch(&self->device,
-						  self->pasids[space], IOVA));
+		ASSERT_EQ(0, unmap_page(beside, space));
+		ASSERT_EQ(no_page(), device_touch(&beside->device,
+						  beside->pasids[space], IOVA));
 	}
+}
+
+FIXTURE(beside_testpmd) {
+	struct beside beside;
+};
+
+FIXTURE_SETUP(beside_testpmd)
+{
+	struct beside *beside = &self->beside;
+	int index;
+
+	beside->container = NO_CONTAINER;
+	beside->device = NO_DEVICE;
+	ASSERT_EQ(0, use_type1(TYPE1_SHIM));
+	index = device_index(20, 0);
+	ASSERT_LE(0, index);
+	beside->group = group_number(index);
+	ASSERT_EQ(0, container_open_device(&beside->container, index));
+	ASSERT_EQ(0, device_start(&beside->device, beside->container.device));
+	beside->memory = mmap(NULL, SPACES * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, beside->memory);
+}
+
+FIXTURE_TEARDOWN(beside_testpmd)
+{
+	device_stop(&self->beside.device);
+	container_close(&self->beside.container);
 }
 
 TEST_F(beside_testpmd, aux_spaces_are_used)
 {
+	struct beside *beside = &self->beside;
 	struct verdicts verdicts = {};
+	struct client *client;
 	time_t end;
 	u64 round;
 
-	ASSERT_EQ(0, register_pages(self));
+	ASSERT_EQ(0, register_pages(beside));
 	for (int space = 0; space < SPACES; space++) {
-		long pasid = aux_create(self->container.fd);
+		long pasid = aux_create(beside->container.fd);
 
 		ASSERT_LT(0, pasid);
-		self->pasids[space] = pasid;
-		ASSERT_EQ(0, aux_attach(self->container.fd, pasid, self->group));
+		beside->pasids[space] = pasid;
+		ASSERT_EQ(0, aux_attach(beside->container.fd, pasid, beside->group));
 	}
-	self->testpmd = testpmd_start();
-	ASSERT_NE(NULL, self->testpmd);
+	client = testpmd_start(programs[TESTPMD].argv);
+	ASSERT_NE(NULL, client);
 	end = time(NULL) + FORWARD_SECONDS;
 	for (round = 1; time(NULL) <= end; round++)
-		use_spaces(_metadata, self, round);
-	testpmd_stop(&verdicts, self->testpmd);
+		use_spaces(_metadata, beside, round);
+	testpmd_stop(&verdicts, client);
 	ksft_print_msg("%llu rounds beside it\n", (unsigned long long)round);
 	ASSERT_LT(10, round);
 	ASSERT_EQ(0, verdicts.bad)
 		TH_LOG("%s", verdicts.text);
-	use_spaces(_metadata, self, round);
+	use_spaces(_metadata, beside, round);
 }
 
 TEST(killed_testpmd_leaves_nothing)
@@ -548,7 +564,7 @@ TEST(killed_testpmd_leaves_nothing)
 	struct client *client;
 
 	ASSERT_EQ(0, use_type1(TYPE1_SHIM));
-	client = testpmd_start();
+	client = testpmd_start(programs[TESTPMD].argv);
 	ASSERT_NE(NULL, client);
 	sleep(1);
 	ASSERT_EQ(0, kill(client->pid, SIGKILL));

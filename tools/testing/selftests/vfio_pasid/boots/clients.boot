@@ -3,7 +3,7 @@
 # each other; the kernel's tests use the first one, and want 1 GB of memory.
 kernel stock
 # That the guest clears in large pages and whole words, or it takes 10 seconds.
-guest --memory 2560M --append 'transparent_hugepage_shmem=always clearcpuid=erms'
+guest --memory 1792M --append 'transparent_hugepage_shmem=always clearcpuid=erms'
 guest --append hugepages=64
 guest --qemu -netdev --qemu hubport,id=net0,hubid=0
 guest --qemu -netdev --qemu hubport,id=net1,hubid=0
