@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Programs for type1 that nobody here wrote. Two network adapters are wired to
-# each other; the kernel's tests use the first one, and want 1 GB of memory.
+# each other; the kernel's tests use the first one, and map 1 GB of memory.
 kernel stock
-# That the guest clears in large pages and whole words, or it takes 10 seconds.
+# Without KVM, the guest takes 10 seconds to clear them, but 2 in large pages and
+# without the instruction that clears byte by byte.
 guest --memory 1792M --append 'transparent_hugepage_shmem=always clearcpuid=erms'
 guest --append hugepages=64
 guest --qemu -netdev --qemu hubport,id=net0,hubid=0
