@@ -16,3 +16,5 @@ run memory_mapped
 run aux_dma
 run aux_race
 run aux_hotplug
+run noise
+run storm

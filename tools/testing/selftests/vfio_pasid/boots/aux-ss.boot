@@ -15,3 +15,5 @@ run aux_lifecycle
 run aux_invalidate
 run aux_hotplug
 run default_pasid
+run noise
+run storm
