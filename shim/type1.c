@@ -33,7 +33,7 @@ static int shim_own_space_get(void *data, struct vfio_pasid_own_space *space)
 	struct vfio_iommu *iommu = data;
 
 	guard(mutex)(&iommu->lock);
-	if (list_empty(&iommu->iova_list))
+	if (list_empty(&iommu->domain_list))
 		return -EOPNOTSUPP;
 	space->iova_start = list_first_entry(&iommu->iova_list,
 					     struct vfio_iova, list)->start;

@@ -257,32 +257,23 @@ impl Container {
         self.registered.lock()
     }
 
-    /// Narrows the container's own address space to what `wish` can be granted of it.
-    /// `publish` is told what that is before anything changes.
+    /// Narrows the container's own address space to what `wish` can be granted of it: returns the
+    /// window, and the page sizes that can be mapped there.
     ///
     /// # Errors
     ///
-    /// `EPERM` if the caller belongs to another process; `ENODEV` if the container was released;
-    /// `ERANGE` if nothing of the wish is left; `EBUSY` if something outside is mapped;
-    /// `EOPNOTSUPP` if no group has an IOMMU; those of `publish`.
-    pub(crate) fn setup(
-        &self,
-        wish: Wish,
-        publish: impl FnOnce(Interval, u64) -> Result,
-    ) -> Result {
+    /// `ENODEV` if the container was released; `ERANGE` if nothing of the wish is left; `EBUSY` if
+    /// something outside is mapped; `EOPNOTSUPP` if no group has an IOMMU.
+    pub(crate) fn setup(&self, wish: Wish) -> Result<(Interval, u64)> {
         // Nobody else uses the address space between looking and narrowing.
         let mut contents = self.contents.write();
         let contents = contents.as_mut().ok_or(ENODEV)?;
-        if !contents.vmm.is_current() {
-            return Err(EPERM);
-        }
         let own = self.stock.own_space()?;
         let page = own.page_sizes & own.page_sizes.wrapping_neg();
         let window = wish.within(own.aperture, page)?;
-        publish(window, own.page_sizes)?;
         self.stock.narrow(window)?;
         contents.window = Some(window);
-        Ok(())
+        Ok((window, own.page_sizes))
     }
 
     /// `.attach_group`: stock first.

@@ -306,23 +306,16 @@ fn aux_info(container: &Container, arg: UserPtr) -> Result<isize> {
 
 fn setup(container: &Container, arg: UserPtr) -> Result<isize> {
     enter(container)?;
-    let setup: Setup = read(arg, 0)?;
+    let mut setup: Setup = read(arg, 0)?;
     let wish = Wish::new(setup.iova_start, setup.iova_size)?;
-    let result = container.setup(wish, |window, page_sizes| {
-        let granted = Setup {
-            iova_start: window.start(),
-            iova_size: window.size(),
-            pgsize_bitmap: page_sizes,
-            ..setup
-        };
-        write(arg, &granted)
-    });
-    if result.is_err() {
-        // Takes back what was granted before it turned out that it cannot be. Nothing to do if
-        // the memory cannot be written: then that is the error.
-        let _ = write(arg, &setup);
-    }
-    result.map(|()| 0)
+    // What is narrowed cannot be widened, so find out first whether the result can be told.
+    write(arg, &setup)?;
+    let (window, page_sizes) = container.setup(wish)?;
+    setup.iova_start = window.start();
+    setup.iova_size = window.size();
+    setup.pgsize_bitmap = page_sizes;
+    write(arg, &setup)?;
+    Ok(0)
 }
 
 fn hot_reset_info(container: &Container, arg: UserPtr) -> Result<isize> {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What happens to registered memory and aux spaces. Each event comes when the
- * thing is done: after an unmap or a detach the device cannot reach the memory
- * any more. Events come in pairs: pin and unpin, register and unregister, map
- * and unmap, attach and detach.
+ * What happens to registered memory and aux spaces. Events come in pairs: pin
+ * and unpin, register and unregister, map and unmap, attach and detach. Each
+ * comes when the thing is done: after an unmap or a detach the device cannot
+ * reach the memory any more.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vfio_pasid
@@ -43,7 +43,7 @@ DEFINE_EVENT(vfio_pasid_memory, vfio_pasid_unpin,
 	TP_ARGS(vaddr, size, writable)
 );
 
-/* A container holds it now. */
+/* A container holds it. Registering it again is a pair: nothing more is held. */
 DEFINE_EVENT(vfio_pasid_memory, vfio_pasid_register,
 	TP_PROTO(u64 vaddr, u64 size, bool writable),
 	TP_ARGS(vaddr, size, writable)

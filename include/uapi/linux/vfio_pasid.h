@@ -312,6 +312,7 @@ struct vfio_iommu_aux_attach {
  *   ENOSPC  the process has as many mappings as the parameter mapping_limit
  *           allows
  *   ENOMEM  no memory
+ *   EINTR   a signal came that ends the process
  */
 struct vfio_iommu_aux_map {
 	__u32	argsz;

@@ -16,7 +16,7 @@ use super::{
     device::GroupDevice,
     errno::eopnotsupp,
     pages::PinnedPages,
-    sched::cond_resched,
+    sched::{cond_resched, fatal_signal_pending},
     trace,
     vfio::PinnedDevice, //
 };
@@ -148,7 +148,7 @@ impl MappedRange {
     /// # Errors
     ///
     /// `EACCES` if `access` is to write and the pages are not; `ENOMEM`; `ERANGE` if the IOMMU
-    /// cannot address the memory.
+    /// cannot address the memory; `EINTR` at a fatal signal.
     pub(crate) fn new(
         domain: Arc<Domain>,
         pasid: u32,
@@ -171,6 +171,9 @@ impl MappedRange {
         };
         for (phys, size) in pages.pieces(offset, iova.size()) {
             range.map(phys, size)?;
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
             cond_resched();
         }
         trace::map(pasid, iova, access);

@@ -77,6 +77,7 @@ impl SetUp {
     pub fn undo(self) -> Result<()> {
         chapter("Everything is back as it was");
         line("drivers of the devices", self.release_devices()?.join(", "));
+        nothing_counted()?;
         for module in ["vfio_iommu_type1", "vfio_pasid"] {
             let users = users(module)?;
             run(Command::new("rmmod").arg(module))?;
@@ -132,6 +133,56 @@ fn read_number(path: &str) -> Result<u32> {
 
 fn loaded(module: &str) -> bool {
     fs::exists(format!("/sys/module/{module}")).unwrap_or(false)
+}
+
+/// Locked memory (VmLck) of this process in kB.
+pub fn locked_memory() -> Result<u64> {
+    let status = read("/proc/self/status")?;
+    let mut lines = status.lines();
+    let locked = lines.find_map(|line| line.strip_prefix("VmLck:")?.strip_suffix("kB"));
+    let locked = locked.context("/proc/self/status has no VmLck")?;
+    Ok(locked.trim().parse()?)
+}
+
+/// How much of something vfio_pasid has, such as `("spaces", 2)`.
+type Counter = (String, u64);
+
+/// The counters of vfio_pasid.
+fn counters() -> Result<Vec<Counter>> {
+    let text = read("/sys/kernel/debug/vfio_pasid/in_use")?;
+    text.lines()
+        .map(|line| {
+            let (name, number) = line.split_once(' ').context("a counter without a number")?;
+            Ok((name.to_owned(), number.parse()?))
+        })
+        .collect()
+}
+
+/// Tells four counters of vfio_pasid, which must be as `wanted`.
+pub fn counted(wanted: [(&str, u64); 4]) -> Result<()> {
+    let counters = counters()?;
+    let mut told = Vec::new();
+    for (name, wanted) in wanted {
+        let mut found = counters.iter().filter(|counter| counter.0 == name);
+        let number = found.next().context("a counter is missing")?.1;
+        ensure!(number == wanted, "{name} {number}, not {wanted}");
+        told.push(format!("{name} {number}"));
+    }
+    line("counters in debugfs", told.join(", "));
+    Ok(())
+}
+
+/// Tells that all counters of vfio_pasid are 0, as they must be.
+pub fn nothing_counted() -> Result<()> {
+    let counters = counters()?;
+    if let Some((name, number)) = counters.iter().find(|counter| counter.1 != 0) {
+        bail!("still in use: {name} {number}");
+    }
+    line(
+        "counters in debugfs",
+        format!("all {} are 0", counters.len()),
+    );
+    Ok(())
 }
 
 /// How many use a module; modules that need it count.

@@ -4,7 +4,13 @@
 
 use std::os::fd::AsFd;
 
-use crate::{container::Container, error::Result, sys, uapi};
+use crate::{
+    container::Container,
+    error::Result,
+    mapping::{Access, Mapping},
+    memory::RegisteredMemory,
+    sys, uapi,
+};
 
 /// An interval of IO addresses, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +19,11 @@ pub struct Iovas {
     pub start: u64,
     /// How many; all 2^64 count as one less.
     pub size: u64,
+}
+
+impl Iovas {
+    /// As a wish for a window: all there is.
+    pub(crate) const ALL: Self = Self { start: 0, size: 0 };
 }
 
 /// What an aux space should be: by default one with a new PASID and all addresses there are.
@@ -41,7 +52,7 @@ pub struct AuxSpace {
 
 impl AuxSpace {
     pub(crate) fn new(container: Container, options: AuxOptions) -> Result<Self> {
-        let window = options.window.unwrap_or(Iovas { start: 0, size: 0 });
+        let window = options.window.unwrap_or(Iovas::ALL);
         let mut create = uapi::AuxCreate {
             iova_start: window.start,
             iova_size: window.size,
@@ -106,7 +117,63 @@ impl AuxSpace {
         sys::aux_detach(self.container.as_fd(), self.pasid, group)
     }
 
-    /// What the space is, and what it is attached to. What changes meanwhile may be missed.
+    /// Maps `iovas` to `memory` from `offset` bytes on. All three are multiples of the smallest
+    /// page of [`AuxSpace::page_sizes`] and of the system's page size. Larger pages are used where
+    /// the memory is contiguous and all addresses are aligned to them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `access` or `iovas` is empty or something is not aligned; `ENOENT` if `memory`
+    /// has not so much, or is not registered with this container; `ERANGE` if it is outside the
+    /// window or in a hole, or if the IOMMU cannot address the memory; `EEXIST` if something is
+    /// mapped there; `EACCES` for [`Access::WRITE`] of memory that is registered read-only;
+    /// `ENOSPC` if the process has as many mappings as `mapping_limit` allows; `ENOMEM`; and what
+    /// every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn map<'a>(
+        &'a self,
+        memory: &'a RegisteredMemory,
+        offset: u64,
+        iovas: Iovas,
+        access: Access,
+    ) -> Result<Mapping<'a>> {
+        sys::aux_map(
+            self.container.as_fd(),
+            self.pasid,
+            access.bits(),
+            memory.memory(),
+            offset,
+            iovas,
+        )?;
+        Ok(Mapping::new(self, memory, iovas))
+    }
+
+    /// Unmaps what is mapped in `iovas`, which need not be anything, and returns how many bytes it
+    /// was. Once this returns, devices cannot reach the memory through it any more.
+    ///
+    /// It is meant for what [`Mapping::into_iovas`] left. A [`Mapping`] in there still unmaps its
+    /// addresses when it is dropped, even if something else is mapped there by then.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, and nothing is unmapped, if only a part of a mapping is in `iovas`, or if that is
+    /// empty or not aligned; `ENOENT` if the space went with its container; and what every ioctl
+    /// may return (see [`Container::alloc_pasid`]).
+    pub fn unmap(&self, iovas: Iovas) -> Result<u64> {
+        sys::aux_unmap(self.container.as_fd(), self.pasid, Some(iovas))
+    }
+
+    /// Unmaps everything, as [`AuxSpace::unmap`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the space went with its container, and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
+    pub fn unmap_all(&self) -> Result<u64> {
+        sys::aux_unmap(self.container.as_fd(), self.pasid, None)
+    }
+
+    /// What the space is, what it is attached to, and what it maps. What changes meanwhile may be
+    /// missed.
     ///
     /// # Errors
     ///
@@ -119,8 +186,8 @@ impl AuxSpace {
         })
     }
 
-    /// Destroys the space, and says if that failed, which dropping cannot: detaches it from every
-    /// group, and frees its PASID unless that came from [`AuxOptions::pasid`].
+    /// Destroys the space, and says if that failed, which dropping cannot: unmaps everything,
+    /// detaches it from every group, and frees its PASID unless that came from [`AuxOptions::pasid`].
     ///
     /// # Errors
     ///
@@ -142,6 +209,17 @@ impl Drop for AuxSpace {
     }
 }
 
+/// A mapping, as [`AuxSpace::info`] tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MappingInfo {
+    /// The IO addresses.
+    pub iovas: Iovas,
+    /// Where in the memory of the process the first of them was mapped to.
+    pub vaddr: u64,
+    /// What devices may do.
+    pub access: Access,
+}
+
 /// The answer of [`AuxSpace::info`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuxInfo {
@@ -153,6 +231,8 @@ pub struct AuxInfo {
     pub holes: Vec<Iovas>,
     /// The groups that the space is attached to, in ascending order of their numbers.
     pub groups: Vec<u32>,
+    /// The mappings, in ascending order of their addresses.
+    pub mappings: Vec<MappingInfo>,
 }
 
 impl AuxInfo {
@@ -161,17 +241,23 @@ impl AuxInfo {
     fn collect(
         mut ask: impl FnMut(u64) -> Result<(uapi::AuxInfo, Vec<uapi::AuxEntry>)>,
     ) -> Result<Self> {
-        let (mut holes, mut groups) = (Vec::new(), Vec::new());
+        let (mut holes, mut groups, mut mappings) = (Vec::new(), Vec::new(), Vec::new());
         let mut cursor = 0;
         loop {
             let (info, entries) = ask(cursor)?;
             for entry in entries {
+                let iovas = Iovas {
+                    start: entry.iova,
+                    size: entry.size,
+                };
                 match entry.entry_type {
-                    uapi::VFIO_AUX_ENTRY_HOLE => holes.push(Iovas {
-                        start: entry.iova,
-                        size: entry.size,
-                    }),
+                    uapi::VFIO_AUX_ENTRY_HOLE => holes.push(iovas),
                     uapi::VFIO_AUX_ENTRY_GROUP => groups.push(entry.data),
+                    uapi::VFIO_AUX_ENTRY_MAPPING => mappings.push(MappingInfo {
+                        iovas,
+                        vaddr: entry.vaddr,
+                        access: Access::from_bits_retain(entry.data),
+                    }),
                     _ => {}
                 }
             }
@@ -185,6 +271,7 @@ impl AuxInfo {
                     page_sizes: info.pgsize_bitmap,
                     holes,
                     groups,
+                    mappings,
                 });
             }
         }
@@ -214,6 +301,16 @@ mod tests {
         }
     }
 
+    fn mapping(iova: u64) -> uapi::AuxEntry {
+        uapi::AuxEntry {
+            entry_type: uapi::VFIO_AUX_ENTRY_MAPPING,
+            data: uapi::VFIO_AUX_MAP_WRITE,
+            iova,
+            size: 0x2000,
+            vaddr: 0x7000_0000,
+        }
+    }
+
     /// Answers as the kernel does, two entries a call; the cursor is where to go on.
     fn kernel(entries: &[uapi::AuxEntry], cursor: u64) -> (uapi::AuxInfo, Vec<uapi::AuxEntry>) {
         let rest: Vec<_> = entries.iter().skip(cursor as usize).copied().collect();
@@ -232,7 +329,14 @@ mod tests {
             entry_type: 77,
             ..uapi::AuxEntry::default()
         };
-        let all = [hole(0), hole(0x8000), group(3), group(7), unknown];
+        let all = [
+            hole(0),
+            hole(0x8000),
+            group(3),
+            group(7),
+            mapping(0x1_0000),
+            unknown,
+        ];
         for count in 0..=all.len() {
             let mut calls = 0;
             let info = AuxInfo::collect(|cursor| {
@@ -246,6 +350,15 @@ mod tests {
             let starts: Vec<_> = info.holes.iter().map(|hole| hole.start).collect();
             assert_eq!(starts, [0, 0x8000][..count.min(2)]);
             assert_eq!(info.groups, [3, 7][..count.saturating_sub(2).min(2)]);
+            let mapped = MappingInfo {
+                iovas: Iovas {
+                    start: 0x1_0000,
+                    size: 0x2000,
+                },
+                vaddr: 0x7000_0000,
+                access: Access::WRITE,
+            };
+            assert_eq!(info.mappings, [mapped][..count.saturating_sub(4).min(1)]);
         }
     }
 

@@ -11,11 +11,13 @@ use std::{
 
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio::{VFIO_TYPE1v2_IOMMU, VFIO_API_VERSION, VFIO_TYPE1_IOMMU};
+use vm_memory::MmapRegion;
 
 use crate::{
-    aux::{AuxOptions, AuxSpace},
+    aux::{AuxOptions, AuxSpace, Iovas},
     error::{self, Error, Result},
     hot_reset::HotReset,
+    memory::RegisteredMemory,
     pasid::{Pasid, PasidCaps, PasidInfo},
     pci::PciFunction,
     sys, uapi,
@@ -29,6 +31,10 @@ bitflags::bitflags! {
         const PASID = uapi::VFIO_PASID_FEATURE_PASID;
         /// [`Container::create_aux_space`], and what an [`AuxSpace`] does.
         const AUX = uapi::VFIO_PASID_FEATURE_AUX;
+        /// [`Container::register_memory`], and [`AuxSpace::map`].
+        const MEMORY = uapi::VFIO_PASID_FEATURE_MEMORY;
+        /// [`Container::setup_window`], and [`AuxOptions::window`].
+        const WINDOW = uapi::VFIO_PASID_FEATURE_WINDOW;
         /// [`Container::hot_reset_info`].
         const HOT_RESET = uapi::VFIO_PASID_FEATURE_HOT_RESET;
     }
@@ -50,6 +56,15 @@ impl IommuType {
             Self::Type1v2 => VFIO_TYPE1v2_IOMMU,
         }
     }
+}
+
+/// The answer of [`Container::setup_window`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnWindow {
+    /// What was granted. Reserved regions in it cannot be mapped: `VFIO_IOMMU_GET_INFO`.
+    pub window: Iovas,
+    /// The page sizes that can be mapped, a bit for each.
+    pub page_sizes: u64,
 }
 
 /// A VFIO container.
@@ -136,6 +151,58 @@ impl Container {
             used: info.used,
             width: info.width,
             caps: PasidCaps::from_bits_retain(info.caps),
+        })
+    }
+
+    /// Registers memory, for aux spaces of this container to map. It is pinned, and charged to the
+    /// process's locked memory, once for all containers that register the very same range.
+    ///
+    /// Its start and size are multiples of the page size. Contiguous memory (huge pages) is faster
+    /// to map.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if its size is not a multiple of the page size; `EEXIST` if it overlaps other
+    /// registered memory of the process, or is registered read-only; `EFAULT` if it is not
+    /// writable, or cannot be pinned for long: device memory, writable shared mappings of files on
+    /// a disk; `EOPNOTSUPP` for files on DAX; `ENOSPC` if the process has as many ranges as
+    /// `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` if a signal came; and
+    /// what every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn register_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
+        RegisteredMemory::new(self.clone(), memory, false)
+    }
+
+    /// As [`Container::register_memory`], for memory that devices may only read.
+    ///
+    /// # Errors
+    ///
+    /// As there, but the memory need not be writable, and must not be registered as such.
+    pub fn register_read_only_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
+        RegisteredMemory::new(self.clone(), memory, true)
+    }
+
+    /// Narrows the container's own IO address space, that of `VFIO_IOMMU_MAP_DMA`, to the largest
+    /// page-aligned part of `wish` that there is, by default all. It cannot be widened again.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the wish wraps around, or has a start and no size; `ERANGE` if nothing of it is
+    /// there; `EBUSY` if something outside of it is mapped; `EOPNOTSUPP` if no group of the
+    /// container has an IOMMU; and what every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn setup_window(&self, wish: Option<Iovas>) -> Result<OwnWindow> {
+        let wish = wish.unwrap_or(Iovas::ALL);
+        let mut setup = uapi::Setup {
+            iova_start: wish.start,
+            iova_size: wish.size,
+            ..uapi::Setup::default()
+        };
+        sys::setup(self.as_fd(), &mut setup)?;
+        Ok(OwnWindow {
+            window: Iovas {
+                start: setup.iova_start,
+                size: setup.iova_size,
+            },
+            page_sizes: setup.pgsize_bitmap,
         })
     }
 

@@ -37,6 +37,29 @@
 //! # } // `space` is detached and destroyed here, and its PASID goes back
 //! ```
 //!
+//! It is empty at first. Register memory once, and map it where and as often as you like:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use vfio_pasid::{Access, AuxSpace, Container, Iovas};
+//! use vfio_pasid::vm_memory::{Bytes, MmapRegion, VolatileMemory};
+//!
+//! # fn map(container: &Container, space: &AuxSpace) -> Result<(), Box<dyn std::error::Error>> {
+//! let memory: Arc<MmapRegion> = Arc::new(MmapRegion::new(2 << 20)?);
+//! let registered = container.register_memory(memory.clone())?; // pinned and charged
+//! let iovas = Iovas { start: 0x10_0000, size: 0x1000 };
+//! let mapping = space.map(&registered, 0, iovas, Access::READ | Access::WRITE)?;
+//!
+//! // The device writes to 0x100000 under the PASID of the space, and here it is:
+//! let first: u64 = memory.as_volatile_slice().read_obj(0)?;
+//! # Ok(())
+//! # } // unmapped here, and then unregistered
+//! ```
+//!
+//! The order is the compiler's business: a [`Mapping`] borrows its space and its memory.
+//! [`vm_memory`] is what VMMs in Rust keep guest memory in: devices may change it at any time, so
+//! there are no references to what is in there.
+//!
 //! Everything else that VFIO offers works on the descriptors that [`std::os::fd::AsFd`] lends.
 
 mod aux;
@@ -44,18 +67,23 @@ mod container;
 mod error;
 mod group;
 mod hot_reset;
+mod mapping;
+mod memory;
 mod pasid;
 mod pci;
 mod region;
 mod sys;
 pub mod uapi;
 
-pub use aux::{AuxInfo, AuxOptions, AuxSpace, Iovas};
-pub use container::{Container, Features, IommuType};
+pub use aux::{AuxInfo, AuxOptions, AuxSpace, Iovas, MappingInfo};
+pub use container::{Container, Features, IommuType, OwnWindow};
 pub use error::{Error, Result};
 pub use group::{Device, Group};
 pub use hot_reset::{HotReset, HotResetDevice, Ownership};
+pub use mapping::{Access, Mapping};
+pub use memory::RegisteredMemory;
 pub use nix::errno::Errno;
 pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;
 pub use region::Region;
+pub use vm_memory;

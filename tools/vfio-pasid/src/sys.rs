@@ -10,13 +10,16 @@ use std::{
     slice,
 };
 
+use nix::errno::Errno;
 use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
+use vm_memory::MmapRegion;
 
 use crate::{
+    aux::Iovas,
     error::{Error, Result},
     uapi::{
-        AuxAttach, AuxCreate, AuxDestroy, AuxEntry, AuxInfo, HotResetDevice, HotResetInfo,
-        PasidInfo, PasidRequest,
+        AuxAttach, AuxCreate, AuxDestroy, AuxEntry, AuxInfo, AuxMap, AuxUnmap, HotResetDevice,
+        HotResetInfo, PasidInfo, PasidRequest, RegisterMemory, Setup, VFIO_AUX_UNMAP_ALL,
     },
 };
 
@@ -59,11 +62,20 @@ mod raw {
     );
     nix::ioctl_write_ptr_bad!(pasid_request, VFIO_IOMMU_PASID_REQUEST, PasidRequest);
     nix::ioctl_readwrite_bad!(pasid_info, VFIO_IOMMU_PASID_INFO, PasidInfo);
+    nix::ioctl_write_ptr_bad!(register_memory, VFIO_IOMMU_REGISTER_MEMORY, RegisterMemory);
+    nix::ioctl_write_ptr_bad!(
+        unregister_memory,
+        VFIO_IOMMU_UNREGISTER_MEMORY,
+        RegisterMemory
+    );
     nix::ioctl_readwrite_bad!(aux_create, VFIO_IOMMU_AUX_CREATE, AuxCreate);
     nix::ioctl_write_ptr_bad!(aux_destroy, VFIO_IOMMU_AUX_DESTROY, AuxDestroy);
     nix::ioctl_write_ptr_bad!(aux_attach, VFIO_IOMMU_AUX_ATTACH, AuxAttach);
     nix::ioctl_write_ptr_bad!(aux_detach, VFIO_IOMMU_AUX_DETACH, AuxAttach);
+    nix::ioctl_write_ptr_bad!(aux_map, VFIO_IOMMU_AUX_MAP, AuxMap);
+    nix::ioctl_readwrite_bad!(aux_unmap, VFIO_IOMMU_AUX_UNMAP, AuxUnmap);
     nix::ioctl_readwrite_bad!(aux_info, VFIO_IOMMU_AUX_INFO, AuxInfoWithRoom);
+    nix::ioctl_readwrite_bad!(setup, VFIO_IOMMU_SETUP, Setup);
     nix::ioctl_readwrite_bad!(hot_reset_info, VFIO_IOMMU_HOT_RESET_INFO, u32);
     nix::ioctl_write_ptr_bad!(
         hot_reset,
@@ -163,6 +175,37 @@ pub(crate) fn pasid_info(container: BorrowedFd<'_>, group: u32) -> Result<PasidI
     Ok(info)
 }
 
+/// Only pins pages and counts them: no access to the memory comes of it. What devices may do with
+/// it is what [`aux_map`] says.
+pub(crate) fn register_memory(
+    container: BorrowedFd<'_>,
+    flags: u32,
+    vaddr: u64,
+    size: u64,
+) -> Result<()> {
+    let register = RegisterMemory {
+        argsz: size_of::<RegisterMemory>() as u32,
+        flags,
+        vaddr,
+        size,
+    };
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::register_memory(container.as_raw_fd(), &register) };
+    named("VFIO_IOMMU_REGISTER_MEMORY", result).map(drop)
+}
+
+pub(crate) fn unregister_memory(container: BorrowedFd<'_>, vaddr: u64, size: u64) -> Result<()> {
+    let unregister = RegisterMemory {
+        argsz: size_of::<RegisterMemory>() as u32,
+        flags: 0,
+        vaddr,
+        size,
+    };
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::unregister_memory(container.as_raw_fd(), &unregister) };
+    named("VFIO_IOMMU_UNREGISTER_MEMORY", result).map(drop)
+}
+
 /// `create` is the wish, and what was granted.
 pub(crate) fn aux_create(container: BorrowedFd<'_>, create: &mut AuxCreate) -> Result<()> {
     create.argsz = size_of::<AuxCreate>() as u32;
@@ -205,6 +248,61 @@ pub(crate) fn aux_detach(container: BorrowedFd<'_>, pasid: u32, group: u32) -> R
     named("VFIO_IOMMU_AUX_DETACH", result).map(drop)
 }
 
+/// Lets devices access `offset..offset + size` of `memory`.
+///
+/// # Errors
+///
+/// As the ioctl, and `ENOENT` if `memory` has not so much.
+pub(crate) fn aux_map(
+    container: BorrowedFd<'_>,
+    pasid: u32,
+    flags: u32,
+    memory: &MmapRegion,
+    offset: u64,
+    iovas: Iovas,
+) -> Result<()> {
+    let call = "VFIO_IOMMU_AUX_MAP";
+    let end = offset.checked_add(iovas.size);
+    if end.is_none_or(|end| end > memory.size() as u64) {
+        return Err(Error::new(call, Errno::ENOENT));
+    }
+    let map = AuxMap {
+        argsz: size_of::<AuxMap>() as u32,
+        flags,
+        pasid,
+        vaddr: memory.as_ptr() as u64 + offset,
+        iova: iovas.start,
+        size: iovas.size,
+        ..AuxMap::default()
+    };
+    // SAFETY: The structure is ours, and argsz is its size. Devices may write what is mapped from
+    // now on; all of it is in `memory`, which is made to be shared: nobody has references to what
+    // is in there.
+    let result = unsafe { raw::aux_map(container.as_raw_fd(), &map) };
+    named(call, result).map(drop)
+}
+
+/// Unmaps `iovas`, or everything, and returns how many bytes were mapped.
+pub(crate) fn aux_unmap(
+    container: BorrowedFd<'_>,
+    pasid: u32,
+    iovas: Option<Iovas>,
+) -> Result<u64> {
+    let mut unmap = AuxUnmap {
+        argsz: size_of::<AuxUnmap>() as u32,
+        pasid,
+        ..AuxUnmap::default()
+    };
+    match iovas {
+        Some(iovas) => (unmap.iova, unmap.size) = (iovas.start, iovas.size),
+        None => unmap.flags = VFIO_AUX_UNMAP_ALL,
+    }
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::aux_unmap(container.as_raw_fd(), &mut unmap) };
+    named("VFIO_IOMMU_AUX_UNMAP", result)?;
+    Ok(unmap.size)
+}
+
 /// As many entries as one call is asked for: a kilobyte.
 pub(crate) const AUX_ENTRIES: usize = 32;
 
@@ -245,6 +343,14 @@ pub(crate) fn aux_info(
     let result = unsafe { raw::aux_info(container.as_raw_fd(), &mut answer) };
     named("VFIO_IOMMU_AUX_INFO", result)?;
     Ok(answer)
+}
+
+/// `setup` is the wish, and what was granted.
+pub(crate) fn setup(container: BorrowedFd<'_>, setup: &mut Setup) -> Result<()> {
+    setup.argsz = size_of::<Setup>() as u32;
+    // SAFETY: The structure is ours, and argsz is its size.
+    let result = unsafe { raw::setup(container.as_raw_fd(), setup) };
+    named("VFIO_IOMMU_SETUP", result).map(drop)
 }
 
 /// Devices behind a structure that ends with them, as the kernel wants both in memory.
@@ -302,4 +408,29 @@ pub(crate) fn hot_reset(device: BorrowedFd<'_>, groups: &[BorrowedFd<'_>]) -> Re
     // SAFETY: The memory is ours, argsz is its size, and count fits it.
     let result = unsafe { raw::hot_reset(device.as_raw_fd(), words.as_ptr()) };
     named("VFIO_DEVICE_PCI_HOT_RESET", result).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use super::*;
+
+    #[test]
+    fn nothing_behind_the_memory_is_mapped() {
+        // Whatever comes to the ioctl is refused, with ENOTTY.
+        let file = File::open("/dev/null").expect("/dev/null");
+        let memory = MmapRegion::new(0x4000).expect("memory");
+        let map = |offset, size| {
+            let iovas = Iovas { start: 0, size };
+            aux_map(file.as_fd(), 1, 0, &memory, offset, iovas)
+                .expect_err("no container")
+                .errno()
+        };
+        assert_eq!(map(0, 0x4000), Errno::ENOTTY);
+        assert_eq!(map(0x3000, 0x1000), Errno::ENOTTY);
+        assert_eq!(map(0, 0x5000), Errno::ENOENT);
+        assert_eq!(map(0x4000, 0x1000), Errno::ENOENT);
+        assert_eq!(map(0x3000, u64::MAX), Errno::ENOENT);
+    }
 }

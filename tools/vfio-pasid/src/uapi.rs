@@ -12,6 +12,10 @@ pub const VFIO_PASID_EXTENSION: c_ulong = 0x5041;
 pub const VFIO_PASID_FEATURE_PASID: u32 = 1 << 0;
 /// Feature: `VFIO_IOMMU_AUX_CREATE` to `VFIO_IOMMU_AUX_INFO`.
 pub const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
+/// Feature: registered memory, and mapping it in aux spaces.
+pub const VFIO_PASID_FEATURE_MEMORY: u32 = 1 << 2;
+/// Feature: `VFIO_IOMMU_SETUP`, and the window of `VFIO_IOMMU_AUX_CREATE`.
+pub const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 /// Feature: `VFIO_IOMMU_HOT_RESET_INFO`.
 pub const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 
@@ -67,6 +71,27 @@ pub struct PasidInfo {
     pub reserved: u32,
 }
 
+/// Pins memory of the process, for aux spaces to map: [`RegisterMemory`].
+pub const VFIO_IOMMU_REGISTER_MEMORY: c_ulong = request_code_none!(VFIO_TYPE, 0x41);
+/// Takes one registration back: [`RegisterMemory`].
+pub const VFIO_IOMMU_UNREGISTER_MEMORY: c_ulong = request_code_none!(VFIO_TYPE, 0x42);
+/// Flag of [`RegisterMemory`]: devices may only read.
+pub const VFIO_MEMORY_READ_ONLY: u32 = 1 << 0;
+
+/// `struct vfio_iommu_register_memory`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegisterMemory {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// [`VFIO_MEMORY_READ_ONLY`] or 0; 0 to unregister.
+    pub flags: u32,
+    /// Where the memory starts.
+    pub vaddr: u64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// Creates an aux space: [`AuxCreate`].
 pub const VFIO_IOMMU_AUX_CREATE: c_ulong = request_code_none!(VFIO_TYPE, 0x43);
 /// Flag of [`AuxCreate`]: `pasid` is one that the process holds.
@@ -92,7 +117,7 @@ pub struct AuxCreate {
     pub pgsize_bitmap: u64,
 }
 
-/// Detaches and frees an aux space: [`AuxDestroy`].
+/// Unmaps, detaches and frees an aux space: [`AuxDestroy`].
 pub const VFIO_IOMMU_AUX_DESTROY: c_ulong = request_code_none!(VFIO_TYPE, 0x44);
 
 /// `struct vfio_iommu_aux_destroy`.
@@ -128,13 +153,65 @@ pub struct AuxAttach {
     pub group: u32,
 }
 
-/// Tells what an aux space is and what it is attached to: [`AuxInfo`], followed by room for
-/// [`AuxEntry`].
+/// Maps registered memory in an aux space: [`AuxMap`].
+pub const VFIO_IOMMU_AUX_MAP: c_ulong = request_code_none!(VFIO_TYPE, 0x47);
+/// Flag of [`AuxMap`]: devices may read.
+pub const VFIO_AUX_MAP_READ: u32 = 1 << 0;
+/// Flag of [`AuxMap`]: devices may write.
+pub const VFIO_AUX_MAP_WRITE: u32 = 1 << 1;
+
+/// `struct vfio_iommu_aux_map`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxMap {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// One or both of the two flags.
+    pub flags: u32,
+    /// The space.
+    pub pasid: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Where in registered memory.
+    pub vaddr: u64,
+    /// Where in the space.
+    pub iova: u64,
+    /// How many bytes.
+    pub size: u64,
+}
+
+/// Unmaps a part of an aux space, or all of it: [`AuxUnmap`].
+pub const VFIO_IOMMU_AUX_UNMAP: c_ulong = request_code_none!(VFIO_TYPE, 0x48);
+/// Flag of [`AuxUnmap`]: everything.
+pub const VFIO_AUX_UNMAP_ALL: u32 = 1 << 0;
+
+/// `struct vfio_iommu_aux_unmap`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuxUnmap {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// [`VFIO_AUX_UNMAP_ALL`] or 0.
+    pub flags: u32,
+    /// The space.
+    pub pasid: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Where in the space; 0 with the flag.
+    pub iova: u64,
+    /// In: how many bytes, 0 with the flag; out: how many of them were mapped.
+    pub size: u64,
+}
+
+/// Tells what an aux space is, what it is attached to and what it maps: [`AuxInfo`], followed by
+/// room for [`AuxEntry`].
 pub const VFIO_IOMMU_AUX_INFO: c_ulong = request_code_none!(VFIO_TYPE, 0x49);
 /// Type of [`AuxEntry`]: a part of the window that cannot be mapped.
 pub const VFIO_AUX_ENTRY_HOLE: u32 = 1;
 /// Type of [`AuxEntry`]: a group that the space is attached to.
 pub const VFIO_AUX_ENTRY_GROUP: u32 = 2;
+/// Type of [`AuxEntry`]: a mapping.
+pub const VFIO_AUX_ENTRY_MAPPING: u32 = 3;
 
 /// `struct vfio_iommu_aux_info`, without its entries.
 #[repr(C)]
@@ -164,14 +241,33 @@ pub struct AuxInfo {
 pub struct AuxEntry {
     /// `VFIO_AUX_ENTRY_*`.
     pub entry_type: u32,
-    /// Group: its number.
+    /// Group: its number. Mapping: `VFIO_AUX_MAP_*`.
     pub data: u32,
-    /// Hole: where it starts.
+    /// Hole, mapping: where it starts.
     pub iova: u64,
-    /// Hole: bytes.
+    /// Hole, mapping: bytes.
     pub size: u64,
-    /// 0.
+    /// Mapping: where in the memory of the process.
     pub vaddr: u64,
+}
+
+/// Narrows the container's own address space to a window: [`Setup`].
+pub const VFIO_IOMMU_SETUP: c_ulong = request_code_none!(VFIO_TYPE, 0x4a);
+
+/// `struct vfio_iommu_setup`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// Size of the structure in bytes.
+    pub argsz: u32,
+    /// 0.
+    pub flags: u32,
+    /// In: start of the window wished for; out: granted.
+    pub iova_start: u64,
+    /// In: its size in bytes, or 0 for all there is; out: granted.
+    pub iova_size: u64,
+    /// Out: the page sizes that can be mapped, a bit for each.
+    pub pgsize_bitmap: u64,
 }
 
 /// Tells whom a hot reset hits, and who owns them: [`HotResetInfo`], followed by one

@@ -4,9 +4,11 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs::File, io, os::fd::OwnedFd};
+use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
 
-use vfio_pasid::{AuxOptions, Container, Errno, IommuType, PciFunction, ANY_PASID};
+use vfio_pasid::{
+    vm_memory::MmapRegion, AuxOptions, Container, Errno, IommuType, PciFunction, ANY_PASID,
+};
 
 /// Something that takes no VFIO ioctl.
 fn not_a_container() -> Container {
@@ -16,6 +18,7 @@ fn not_a_container() -> Container {
 #[test]
 fn an_error_names_the_ioctl_and_the_errno() {
     let container = not_a_container();
+    let memory = Arc::new(MmapRegion::new(4096).expect("memory"));
     let errors = [
         container.features().map(drop).expect_err("no container"),
         container
@@ -29,6 +32,18 @@ fn an_error_names_the_ioctl_and_the_errno() {
             .map(drop)
             .expect_err("no container"),
         container
+            .register_memory(memory.clone())
+            .map(drop)
+            .expect_err("no container"),
+        container
+            .register_read_only_memory(memory)
+            .map(drop)
+            .expect_err("no container"),
+        container
+            .setup_window(None)
+            .map(drop)
+            .expect_err("no container"),
+        container
             .hot_reset_info("00:10.0".parse().expect("an address"))
             .expect_err("no container"),
     ];
@@ -39,6 +54,9 @@ fn an_error_names_the_ioctl_and_the_errno() {
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_INFO",
         "VFIO_IOMMU_AUX_CREATE",
+        "VFIO_IOMMU_REGISTER_MEMORY",
+        "VFIO_IOMMU_REGISTER_MEMORY",
+        "VFIO_IOMMU_SETUP",
         "VFIO_IOMMU_HOT_RESET_INFO",
     ];
     for (error, call) in errors.into_iter().zip(calls) {
@@ -46,6 +64,8 @@ fn an_error_names_the_ioctl_and_the_errno() {
         assert_eq!(error.call(), call);
         let text = error.to_string();
         assert!(text.starts_with(&format!("{call}: ENOTTY: ")), "{text}");
+        let advised = text.ends_with("load vfio_iommu_type1 of vfio-pasid)");
+        assert_eq!(advised, call.starts_with("VFIO_IOMMU_"), "{text}");
         assert_eq!(io::Error::from(error).to_string(), text);
     }
 }

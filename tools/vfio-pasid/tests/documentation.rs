@@ -101,7 +101,7 @@ fn nothing_of_the_header_is_missing() {
 #[test]
 fn the_examples_compile() {
     let mut program = String::new();
-    let pages = page() + &page_named("hot-reset");
+    let pages = page() + &page_named("hot-reset") + &page_named("user-guide");
     for block in pages.split(".. code-block:: c\n").skip(1) {
         let lines = block.lines().skip(1);
         for line in lines.take_while(|line| line.is_empty() || line.starts_with("   ")) {

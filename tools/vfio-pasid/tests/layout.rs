@@ -35,6 +35,8 @@ fn rust_side() -> Vec<(String, u128)> {
         VFIO_PASID_EXTENSION,
         VFIO_PASID_FEATURE_PASID,
         VFIO_PASID_FEATURE_AUX,
+        VFIO_PASID_FEATURE_MEMORY,
+        VFIO_PASID_FEATURE_WINDOW,
         VFIO_PASID_FEATURE_HOT_RESET,
         VFIO_IOMMU_PASID_REQUEST,
         VFIO_IOMMU_FLAG_ALLOC_PASID,
@@ -43,14 +45,24 @@ fn rust_side() -> Vec<(String, u128)> {
         VFIO_PASID_NO_GROUP,
         VFIO_PASID_CAP_EXEC,
         VFIO_PASID_CAP_PRIV,
+        VFIO_IOMMU_REGISTER_MEMORY,
+        VFIO_IOMMU_UNREGISTER_MEMORY,
+        VFIO_MEMORY_READ_ONLY,
         VFIO_IOMMU_AUX_CREATE,
         VFIO_AUX_FIXED_PASID,
         VFIO_IOMMU_AUX_DESTROY,
         VFIO_IOMMU_AUX_ATTACH,
         VFIO_IOMMU_AUX_DETACH,
+        VFIO_IOMMU_AUX_MAP,
+        VFIO_AUX_MAP_READ,
+        VFIO_AUX_MAP_WRITE,
+        VFIO_IOMMU_AUX_UNMAP,
+        VFIO_AUX_UNMAP_ALL,
         VFIO_IOMMU_AUX_INFO,
         VFIO_AUX_ENTRY_HOLE,
         VFIO_AUX_ENTRY_GROUP,
+        VFIO_AUX_ENTRY_MAPPING,
+        VFIO_IOMMU_SETUP,
         VFIO_IOMMU_HOT_RESET_INFO
     ];
     values.extend(structure!(
@@ -72,6 +84,14 @@ fn rust_side() -> Vec<(String, u128)> {
         width = "width",
         caps = "caps",
         reserved = "reserved"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_register_memory",
+        RegisterMemory,
+        argsz = "argsz",
+        flags = "flags",
+        vaddr = "vaddr",
+        size = "size"
     ));
     values.extend(structure!(
         "vfio_iommu_aux_create",
@@ -101,6 +121,27 @@ fn rust_side() -> Vec<(String, u128)> {
         group = "group"
     ));
     values.extend(structure!(
+        "vfio_iommu_aux_map",
+        AuxMap,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        reserved = "reserved",
+        vaddr = "vaddr",
+        iova = "iova",
+        size = "size"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_aux_unmap",
+        AuxUnmap,
+        argsz = "argsz",
+        flags = "flags",
+        pasid = "pasid",
+        reserved = "reserved",
+        iova = "iova",
+        size = "size"
+    ));
+    values.extend(structure!(
         "vfio_iommu_aux_info",
         AuxInfo,
         argsz = "argsz",
@@ -120,6 +161,15 @@ fn rust_side() -> Vec<(String, u128)> {
         iova = "iova",
         size = "size",
         vaddr = "vaddr"
+    ));
+    values.extend(structure!(
+        "vfio_iommu_setup",
+        Setup,
+        argsz = "argsz",
+        flags = "flags",
+        iova_start = "iova_start",
+        iova_size = "iova_size",
+        pgsize_bitmap = "pgsize_bitmap"
     ));
     values.extend(structure!(
         "vfio_iommu_hot_reset_info",

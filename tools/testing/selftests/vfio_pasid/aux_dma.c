@@ -5,8 +5,6 @@
  */
 #include <kselftest_harness.h>
 
-#include <sys/mman.h>
-
 #include "pasid_device.h"
 
 #define IOVA	0x40000000
@@ -157,53 +155,24 @@ static int map(int container, void *memory, u64 iova)
 	return call(container, VFIO_IOMMU_MAP_DMA, &map);
 }
 
-static void *new_page(void)
-{
-	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return page == MAP_FAILED ? NULL : page;
-}
-
-/* Whether the device writes, without PASID, what the memory then has. */
-static bool own_space_works(struct pasid_device *device, u64 *page)
-{
-	static u64 round;
-	u64 pattern[2] = { 0x0123456789abcdef + ++round, ~round }, seen[2];
-	struct outcome outcome;
-
-	device_set_data(device, pattern, sizeof(pattern));
-	if (device_dma(device, DMA_WRITE, NO_PASID_TAG, IOVA + 64,
-		       sizeof(pattern), &outcome) ||
-	    outcome.status != DMA_DONE ||
-	    memcmp((u8 *)page + 64, pattern, sizeof(pattern)))
-		return false;
-	page[0] = ~pattern[0];
-	if (device_dma(device, DMA_READ, NO_PASID_TAG, IOVA, 8, &outcome) ||
-	    outcome.status != DMA_DONE)
-		return false;
-	device_get_data(device, seen, sizeof(seen));
-	return seen[0] == page[0];
-}
-
 TEST_F(aux_dma, the_containers_own_space_stays_as_it_is)
 {
 	long pasid = aux_create(self->fd);
-	u64 *page = new_page();
+	u64 *page = new_pages(1);
 
 	ASSERT_LT(0, pasid);
 	ASSERT_NE(NULL, page);
 	ASSERT_EQ(0, map(self->fd, page, IOVA));
-	ASSERT_TRUE(own_space_works(&self->device, page));
+	ASSERT_TRUE(device_reaches(&self->device, NO_PASID_TAG, IOVA, page));
 
 	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
-	ASSERT_TRUE(own_space_works(&self->device, page));
+	ASSERT_TRUE(device_reaches(&self->device, NO_PASID_TAG, IOVA, page));
 	/* The same address, another space. */
 	ASSERT_EQ(no_page(), TOUCH(pasid, IOVA));
 	ASSERT_EQ(no_page(), TOUCH(NO_PASID_TAG, IOVA + PAGE));
 
 	ASSERT_EQ(0, aux_detach(self->fd, pasid, self->group));
-	ASSERT_TRUE(own_space_works(&self->device, page));
+	ASSERT_TRUE(device_reaches(&self->device, NO_PASID_TAG, IOVA, page));
 	ASSERT_EQ(NO_PASID_ENTRY, TOUCH(pasid, IOVA));
 }
 

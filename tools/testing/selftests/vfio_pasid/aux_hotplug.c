@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that is pulled out while a space is attached to it, and another one
- * that is put in its place. QEMU does so at the test's request, through the
+ * A device that is pulled out while a space with a mapping is attached to it, and
+ * another one that is put in its place. QEMU does so at the test's request, through the
  * guest's own monitor; scripts/guest has started a server for the second device
  * (--pasid-spare id=spare).
  */
@@ -14,6 +14,7 @@
 #include "pasid_device.h"
 
 #define IOVA		0x40000000
+#define MAPPED		(IOVA + PAGE)
 #define PASID		777
 #define MONITOR		"/dev/virtio-ports/qmp"
 #define FIRST		"hot"		/* ids of the devices in QEMU */
@@ -207,6 +208,7 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	struct container *container = &self->container;
 	struct pollfd request;
 	char path[128], address[16];
+	u8 *memory;
 	u32 group;
 
 	if (other == index)
@@ -231,11 +233,19 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	ASSERT_EQ(0, aux_create_fixed(container->fd, PASID));
 	ASSERT_EQ(0, aux_attach(container->fd, PASID, group));
 	ASSERT_EQ(no_page(), device_touch(&self->device, PASID, IOVA));
+	memory = new_pages(1);
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, register_memory(container->fd, 0, memory, PAGE));
+	ASSERT_EQ(0, aux_map(container->fd, PASID,
+			     VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE, memory,
+			     MAPPED, PAGE));
+	ASSERT_TRUE(device_reaches(&self->device, PASID, MAPPED, memory));
 
 	/* VFIO waits for us: nothing is torn from under the attachment. */
 	ASSERT_EQ(0, pull_out());
 	ASSERT_EQ(1, poll(&request, 1, PATIENCE * 1000));
 	ASSERT_EQ(1, aux_is_attached(container->fd, PASID, group));
+	ASSERT_TRUE(device_reaches(&self->device, PASID, MAPPED, memory));
 	ASSERT_EQ(0, access(path, F_OK));
 	close(request.fd);
 	device_stop(&self->device);
@@ -246,7 +256,8 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	ASSERT_TRUE(wait_for(path, false));
 	ASSERT_EQ(0, expect_line("DEVICE_DELETED"));
 
-	/* The space is there, and not attached. */
+	/* The space is there with what it maps, and not attached. */
+	ASSERT_EQ(1, count_of("mappings"));
 	ASSERT_EQ(0, aux_is_attached(container->fd, PASID, group));
 	ASSERT_EQ(-ENOENT, aux_attach(container->fd, PASID, group));
 
@@ -266,6 +277,7 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	ASSERT_EQ(0, device_start(&self->device, container->device));
 	ASSERT_EQ(0, aux_attach(container->fd, PASID, group));
 	ASSERT_EQ(no_page(), device_touch(&self->device, PASID, IOVA));
+	ASSERT_TRUE(device_reaches(&self->device, PASID, MAPPED, memory));
 	ASSERT_EQ(0, aux_detach(container->fd, PASID, group));
 	ASSERT_EQ(NO_PASID_ENTRY, device_touch(&self->device, PASID, IOVA));
 	close(second);

@@ -2,7 +2,8 @@
 /*
  * That the IOMMU is told: each attach and each detach, on whatever way, is
  * followed by an invalidation of the PASID cache for that very PASID before the
- * call returns, and a detach by one of the IOTLB as well. The pasid-device has
+ * call returns, and a detach by one of the IOTLB as well; and each unmap by one
+ * of the IOTLB that covers all of it. The pasid-device has
  * no caches and would not notice, so QEMU's trace is read: scripts/guest with
  * --trace 'vtd_inv_desc*'.
  */
@@ -47,6 +48,7 @@ FIXTURE_TEARDOWN(aux_invalidate)
 struct seen {
 	int pasid_cache;
 	int iotlb;		/* after one of the PASID cache */
+	u64 domain;		/* the IOMMU's number for the space */
 };
 
 static bool number_after(const char *line, const char *text, u64 *number)
@@ -75,19 +77,19 @@ static bool is_iotlb_of(const char *line, u32 pasid, u64 domain)
 /* Since it was asked for last: the position in the file is kept. */
 static struct seen look(int trace, u32 pasid)
 {
-	struct seen seen = { 0, 0 };
+	struct seen seen = { 0, 0, 0 };
 	FILE *file = fdopen(dup(trace), "r");
-	u64 domain = 0, number;
 	char line[512];
+	u64 number;
 
 	while (fgets(line, sizeof(line), file)) {
 		if (strstr(line, "vtd_inv_desc_pasid_cache_psi") &&
 		    number_after(line, "pasid 0x", &number) &&
 		    number == pasid) {
 			seen.pasid_cache++;
-			number_after(line, "domain 0x", &domain);
+			number_after(line, "domain 0x", &seen.domain);
 		} else if (seen.pasid_cache &&
-			   is_iotlb_of(line, pasid, domain)) {
+			   is_iotlb_of(line, pasid, seen.domain)) {
 			seen.iotlb++;
 		}
 	}
@@ -215,7 +217,7 @@ static void attach_and_wait(int socket, void *arg)
 
 TEST_F(aux_invalidate, kill)
 {
-	struct seen seen = { 0, 0 };
+	struct seen seen = { 0, 0, 0 };
 	struct peer peer;
 	long pasid;
 
@@ -236,6 +238,152 @@ TEST_F(aux_invalidate, kill)
 	}
 	ASSERT_EQ(1, seen.pasid_cache);
 	ASSERT_LE(1, seen.iotlb);
+}
+
+/* Unmapping. */
+
+#define IOVA	0x40000000ull
+#define PAGES	1024
+
+/* Descriptors: bits 4 and 5 of the lower half, and what the upper half has. */
+#define GRANULARITY_PAGES	3
+#define ADDRESS_MASK(high)	((high) & 0x3f)
+
+static bool covers(u64 start, u64 order, u64 iova, u64 size)
+{
+	u64 end = (start & -(u64)PAGE) + ((u64)PAGE << order);
+
+	return (start & -(u64)PAGE) <= iova && iova + size <= end;
+}
+
+/* Whether a line is an invalidation of the IOTLB for all of a range. */
+static bool flushes(const char *line, u32 pasid, u64 domain, u64 iova, u64 size)
+{
+	u64 low, high, mask;
+
+	if (is_iotlb_of(line, pasid, domain)) {
+		if (!number_after(line, "low 0x", &low) ||
+		    (low >> 4 & 3) != GRANULARITY_PAGES)
+			return true;
+		return number_after(line, "high 0x", &high) &&
+		       covers(high, ADDRESS_MASK(high), iova, size);
+	}
+	return strstr(line, "vtd_inv_desc_iotlb_pages") &&
+	       number_after(line, "domain 0x", &low) && low == domain &&
+	       number_after(line, "addr 0x", &high) &&
+	       number_after(line, "mask 0x", &mask) &&
+	       covers(high, mask, iova, size);
+}
+
+/* Since the trace was looked at last, and before one of the PASID cache. */
+static bool is_flushed(int trace, u32 pasid, u64 domain, u64 iova, u64 size)
+{
+	FILE *file = fdopen(dup(trace), "r");
+	bool found = false, too_late = false;
+	char line[512];
+	u64 number;
+
+	while (fgets(line, sizeof(line), file)) {
+		if (strstr(line, "vtd_inv_desc_pasid_cache_psi") &&
+		    number_after(line, "pasid 0x", &number) && number == pasid)
+			too_late = true;
+		if (!too_late && flushes(line, pasid, domain, iova, size))
+			found = true;
+	}
+	fclose(file);
+	return found;
+}
+
+/* Memory that a test maps in an attached space, and the space's domain. */
+static u8 *prepare(int fd, u32 pasid, u32 group, int trace, u64 *domain)
+{
+	u8 *memory = new_pages(PAGES);
+
+	if (!memory ||
+	    register_memory(fd, 0, memory, PAGES * PAGE))
+		return NULL;
+	look(trace, pasid);
+	if (aux_attach(fd, pasid, group))
+		return NULL;
+	*domain = look(trace, pasid).domain;
+	return memory;
+}
+
+/* Maps, forgets what the trace said of that, and the rest is to be seen. */
+static int map_unseen(int fd, u32 pasid, int trace, const u8 *memory, u64 iova,
+		      u64 size)
+{
+	int ret = aux_map(fd, pasid, VFIO_AUX_MAP_READ, memory, iova, size);
+
+	look(trace, pasid);
+	return ret;
+}
+
+#define MAP_UNSEEN(iova, size)						\
+	map_unseen(self->fd, pasid, self->trace, memory, iova, size)
+#define ASSERT_FLUSHED(iova, size)					\
+	ASSERT_TRUE(is_flushed(self->trace, pasid, domain, iova, size))
+
+TEST_F(aux_invalidate, unmap)
+{
+	static const struct {
+		u64 iova;
+		u64 size;
+	} ranges[] = {
+		{ IOVA, PAGE }, { IOVA + 7 * PAGE, 2 * PAGE },
+		{ IOVA + 3 * PAGE, 64 * PAGE }, { IOVA, PAGES * PAGE },
+		{ IOVA + (2 << 20) - PAGE, 2 * PAGE },
+	};
+	long pasid = aux_create(self->fd);
+	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
+
+	ASSERT_NE(NULL, memory);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		u64 iova = ranges[i].iova, size = ranges[i].size;
+
+		ASSERT_EQ(0, MAP_UNSEEN(iova, size));
+		ASSERT_FALSE(is_flushed(self->trace, pasid, domain, iova,
+					size));
+		ASSERT_EQ(size, aux_unmap(self->fd, pasid, iova, size));
+		ASSERT_FLUSHED(iova, size);
+	}
+}
+
+TEST_F(aux_invalidate, unmap_of_several_and_of_all)
+{
+	long pasid = aux_create(self->fd);
+	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
+	int start;
+
+	ASSERT_NE(NULL, memory);
+	for (int all = 0; all < 2; all++) {
+		ASSERT_EQ(0, MAP_UNSEEN(IOVA, PAGE));
+		ASSERT_EQ(0, MAP_UNSEEN(IOVA + 2 * PAGE, 4 * PAGE));
+		start = lseek(self->trace, 0, SEEK_END);
+		ASSERT_EQ(5 * PAGE, all ? aux_unmap_all(self->fd, pasid) :
+			  aux_unmap(self->fd, pasid, IOVA, 16 * PAGE));
+		ASSERT_FLUSHED(IOVA, PAGE);
+		lseek(self->trace, start, SEEK_SET);
+		ASSERT_FLUSHED(IOVA + 2 * PAGE, 4 * PAGE);
+	}
+}
+
+TEST_F(aux_invalidate, destroy_with_mappings)
+{
+	long pasid = aux_create(self->fd);
+	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
+
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, MAP_UNSEEN(IOVA, 16 * PAGE));
+	ASSERT_EQ(0, aux_destroy(self->fd, pasid));
+	/* For the mapping itself, before the detach does it for everything. */
+	ASSERT_FLUSHED(IOVA, 16 * PAGE);
 }
 
 TEST_HARNESS_MAIN

@@ -42,6 +42,8 @@ FIXTURE_SETUP(close_race)
 	self->race = (struct race) { .memory = before_hole(PAGE) };
 	self->race.fd = container_node();
 	ASSERT_LE(0, self->race.fd);
+	/* Looks for the groups, which threads must not do at once. */
+	ASSERT_LE(1, group_count());
 }
 
 FIXTURE_TEARDOWN(close_race)

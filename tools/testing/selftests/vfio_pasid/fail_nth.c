@@ -28,7 +28,8 @@
 /* A debug kernel is slow. */
 #define PATIENCE	600
 
-FIXTURE(fail_nth) {
+/* Each test is a process of its own. */
+static struct {
 	struct container container;
 	struct container second;
 	int fd;
@@ -38,6 +39,9 @@ FIXTURE(fail_nth) {
 	char *memory;
 	int module;
 	struct vfio_pasid_test_attach attach;
+} machine;
+
+FIXTURE(fail_nth) {
 };
 
 static int write_number(const char *path, const char *number)
@@ -84,32 +88,32 @@ static int inject_everything(void)
 
 FIXTURE_SETUP(fail_nth)
 {
-	self->container = NO_CONTAINER;
-	self->second = NO_CONTAINER;
+	machine.container = NO_CONTAINER;
+	machine.second = NO_CONTAINER;
 	ASSERT_EQ(0, inject_everything());
 	ASSERT_EQ(0, use_test_module(&DEFAULT_LIMITS));
-	self->index = device_index(20, 0);
-	ASSERT_LE(0, self->index);
-	self->second_index = device_index(20, 1);
-	ASSERT_LE(0, self->second_index);
-	ASSERT_EQ(0, container_open_device(&self->container, self->index));
-	self->fd = self->container.fd;
-	self->group = group_number(self->index);
-	self->memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->memory);
+	machine.index = device_index(20, 0);
+	ASSERT_LE(0, machine.index);
+	machine.second_index = device_index(20, 1);
+	ASSERT_LE(0, machine.second_index);
+	ASSERT_EQ(0, container_open_device(&machine.container, machine.index));
+	machine.fd = machine.container.fd;
+	machine.group = group_number(machine.index);
+	machine.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, machine.memory);
 	/* Touched out of order, so that the pages do not follow each other. */
 	for (int i = 0; i < PAGES; i++)
-		self->memory[(i * 7 % PAGES) * PAGE] = i;
-	self->module = open(VFIO_PASID_TEST_DEVICE, O_RDWR);
-	ASSERT_LE(0, self->module);
+		machine.memory[(i * 7 % PAGES) * PAGE] = i;
+	machine.module = open(VFIO_PASID_TEST_DEVICE, O_RDWR);
+	ASSERT_LE(0, machine.module);
 }
 
 FIXTURE_TEARDOWN(fail_nth)
 {
-	close(self->module);
-	container_close(&self->second);
-	container_close(&self->container);
+	close(machine.module);
+	container_close(&machine.second);
+	container_close(&machine.container);
 }
 
 /* All that there is, as text. */
@@ -161,7 +165,7 @@ static void note_own_space(struct state *state, int fd)
 	note(state, " sum", sum);
 }
 
-static void look(const FIXTURE_DATA(fail_nth) *self, struct state *state)
+static void look(struct state *state)
 {
 	static const char *const kinds[] = {
 		"containers", "pasids", "spaces", "attachments", "mappings",
@@ -173,9 +177,9 @@ static void look(const FIXTURE_DATA(fail_nth) *self, struct state *state)
 		note(state, kinds[i], count_of(kinds[i]));
 	note(state, "VmLck", vm_locked());
 	note(state, "pinned", pinned_pages());
-	note(state, "used", pasid_used(self->fd));
-	note_space(state, self->fd, PASID);
-	note_own_space(state, self->fd);
+	note(state, "used", pasid_used(machine.fd));
+	note_space(state, machine.fd, PASID);
+	note_own_space(state, machine.fd);
 }
 
 static bool same(const struct state *a, const struct state *b)
@@ -186,8 +190,8 @@ static bool same(const struct state *a, const struct state *b)
 /* A call, and what takes it back. */
 struct step {
 	const char *name;
-	long (*act)(FIXTURE_DATA(fail_nth) *self);
-	long (*undo)(FIXTURE_DATA(fail_nth) *self);
+	long (*act)(void);
+	long (*undo)(void);
 	int other_error;	/* besides ENOMEM and EFAULT */
 };
 
@@ -195,8 +199,7 @@ struct step {
  * Runs the call with its @nth allocation failing. Returns whether there was
  * one.
  */
-static int act_with_failure(const struct step *step, FIXTURE_DATA(fail_nth) *self,
-			    int nth, long *ret)
+static int act_with_failure(const struct step *step, int nth, long *ret)
 {
 	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
 	char text[16] = {};
@@ -206,10 +209,10 @@ static int act_with_failure(const struct step *step, FIXTURE_DATA(fail_nth) *sel
 		return -errno;
 	if (write(fd, text, length) != length)
 		return -EIO;
-	*ret = step->act(self);
+	*ret = step->act();
 	/* What the call has left may make these two fail: then there was no failure. */
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
-		strcpy(text, "left");
+		text[0] = 0;
 	if (write(fd, "0", 1) != 1 && write(fd, "0", 1) != 1)
 		return -EIO;
 	close(fd);
@@ -217,28 +220,27 @@ static int act_with_failure(const struct step *step, FIXTURE_DATA(fail_nth) *sel
 }
 
 /* 0, or what is wrong. */
-static const char *try(const struct step *step, FIXTURE_DATA(fail_nth) *self,
-		       int *failures)
+static const char *try(const struct step *step, int *failures)
 {
 	struct state before, after, now;
 
-	look(self, &before);
-	if (step->act(self) < 0)
+	look(&before);
+	if (step->act() < 0)
 		return "it fails by itself";
-	look(self, &after);
-	if (step->undo(self) < 0)
+	look(&after);
+	if (step->undo() < 0)
 		return "it cannot be undone";
-	look(self, &now);
+	look(&now);
 	if (!same(&before, &now))
 		return "undoing it leaves something";
 
 	for (int nth = 1; nth < MOST; nth++) {
 		long ret = 0;
-		int injected = act_with_failure(step, self, nth, &ret);
+		int injected = act_with_failure(step, nth, &ret);
 
 		if (injected < 0)
 			return "there is no fail-nth";
-		look(self, &now);
+		look(&now);
 		if (ret < 0 && ret != -ENOMEM && ret != -EFAULT &&
 		    ret != -step->other_error) {
 			printf("# %s: %ld\n", step->name, ret);
@@ -252,7 +254,7 @@ static const char *try(const struct step *step, FIXTURE_DATA(fail_nth) *self,
 		if (ret >= 0 && !same(&now, &after))
 			return "it succeeded and did not";
 		if (same(&now, &after) && !same(&before, &after) &&
-		    step->undo(self) < 0)
+		    step->undo() < 0)
 			return "it cannot be undone after a failure";
 		if (!injected) {
 			*failures = nth - 1;
@@ -263,31 +265,31 @@ static const char *try(const struct step *step, FIXTURE_DATA(fail_nth) *self,
 }
 
 /* Every step must have something to fail: otherwise nothing was tried. */
-#define ASSERT_SURVIVES(step) do {					\
+#define ASSERT_SURVIVES(tried) do {					\
+	const struct step *step = tried;				\
 	int failures = 0;						\
-	const char *wrong = try(step, self, &failures);			\
+	const char *wrong = try(step, &failures);			\
 									\
-	ASSERT_EQ(NULL, wrong) TH_LOG("%s: %s", (step)->name, wrong);	\
+	ASSERT_EQ(NULL, wrong) TH_LOG("%s: %s", step->name, wrong);	\
 	ASSERT_LT(0, failures);						\
-	ksft_print_msg("note: %s: %d failures\n", (step)->name, failures);	\
+	ksft_print_msg("note: %s: %d failures\n", step->name, failures); \
 } while (0)
 
-#define STEP(name)	static long name(FIXTURE_DATA(fail_nth) *self)
+#define STEP(name)	static long name(void)
 
 STEP(nothing)
 {
-	(void)self;
 	return 0;
 }
 
 STEP(alloc)
 {
-	return pasid_alloc(self->fd, OTHER, OTHER);
+	return pasid_alloc(machine.fd, OTHER, OTHER);
 }
 
 STEP(free_)
 {
-	return pasid_free(self->fd, OTHER, OTHER);
+	return pasid_free(machine.fd, OTHER, OTHER);
 }
 
 TEST_F_TIMEOUT(fail_nth, pasid_request, PATIENCE)
@@ -298,7 +300,7 @@ TEST_F_TIMEOUT(fail_nth, pasid_request, PATIENCE)
 	};
 
 	ASSERT_SURVIVES(&steps[0]);
-	ASSERT_EQ(OTHER, alloc(self));
+	ASSERT_EQ(OTHER, alloc());
 	ASSERT_SURVIVES(&steps[1]);
 }
 
@@ -306,24 +308,24 @@ STEP(info)
 {
 	struct vfio_iommu_pasid_info info;
 
-	return pasid_info(self->fd, self->group, &info);
+	return pasid_info(machine.fd, machine.group, &info);
 }
 
 TEST_F_TIMEOUT(fail_nth, pasid_info, PATIENCE)
 {
-	static const struct step step = { .name = "PASID_INFO", .act = info, .undo = nothing };
+	static const struct step only = { .name = "PASID_INFO", .act = info, .undo = nothing };
 
-	ASSERT_SURVIVES(&step);
+	ASSERT_SURVIVES(&only);
 }
 
 STEP(register_)
 {
-	return register_memory(self->fd, 0, self->memory, SIZE);
+	return register_memory(machine.fd, 0, machine.memory, SIZE);
 }
 
 STEP(unregister)
 {
-	return unregister_memory(self->fd, self->memory, SIZE);
+	return unregister_memory(machine.fd, machine.memory, SIZE);
 }
 
 TEST_F_TIMEOUT(fail_nth, registered_memory, PATIENCE)
@@ -331,11 +333,12 @@ TEST_F_TIMEOUT(fail_nth, registered_memory, PATIENCE)
 	static const struct step steps[] = {
 		{ .name = "REGISTER_MEMORY", .act = register_, .undo = unregister },
 		{ .name = "UNREGISTER_MEMORY", .act = unregister, .undo = register_ },
-		{ .name = "REGISTER_MEMORY again", .act = register_, .undo = unregister },
+		{ .name = "REGISTER_MEMORY again", .act = register_,
+		  .undo = unregister },
 	};
 
 	ASSERT_SURVIVES(&steps[0]);
-	ASSERT_EQ(0, register_(self));
+	ASSERT_EQ(0, register_());
 	ASSERT_SURVIVES(&steps[1]);
 	ASSERT_SURVIVES(&steps[2]);
 }
@@ -343,63 +346,63 @@ TEST_F_TIMEOUT(fail_nth, registered_memory, PATIENCE)
 /* Held by another container already, which pinned it. */
 TEST_F_TIMEOUT(fail_nth, memory_of_two_containers, PATIENCE)
 {
-	static const struct step step = {
+	static const struct step only = {
 		.name = "REGISTER_MEMORY in a second container",
 		.act = register_,
 		.undo = unregister,
 	};
 
-	ASSERT_EQ(0, container_open(&self->second, self->second_index));
-	ASSERT_EQ(0, register_memory(self->second.fd, 0, self->memory, SIZE));
-	ASSERT_SURVIVES(&step);
+	ASSERT_EQ(0, container_open(&machine.second, machine.second_index));
+	ASSERT_EQ(0, register_memory(machine.second.fd, 0, machine.memory, SIZE));
+	ASSERT_SURVIVES(&only);
 }
 
 STEP(create)
 {
-	return aux_create_fixed(self->fd, PASID);
+	return aux_create_fixed(machine.fd, PASID);
 }
 
 STEP(destroy)
 {
-	return aux_destroy(self->fd, PASID);
+	return aux_destroy(machine.fd, PASID);
 }
 
 STEP(create_any)
 {
-	return aux_create(self->fd);
+	return aux_create(machine.fd);
 }
 
 STEP(destroy_any)
 {
-	return aux_destroy(self->fd, PASID_LAST);
+	return aux_destroy(machine.fd, PASID_LAST);
 }
 
 STEP(attach)
 {
-	return aux_attach(self->fd, PASID, self->group);
+	return aux_attach(machine.fd, PASID, machine.group);
 }
 
 STEP(detach)
 {
-	return aux_detach(self->fd, PASID, self->group);
+	return aux_detach(machine.fd, PASID, machine.group);
 }
 
 STEP(map)
 {
-	return aux_map(self->fd, PASID, VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
-		       self->memory, IOVA, SIZE);
+	return aux_map(machine.fd, PASID, VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
+		       machine.memory, IOVA, SIZE);
 }
 
 STEP(unmap)
 {
-	return aux_unmap(self->fd, PASID, IOVA, SIZE);
+	return aux_unmap(machine.fd, PASID, IOVA, SIZE);
 }
 
 STEP(space_info)
 {
 	struct aux_info info = {};
 
-	return aux_info(self->fd, PASID, AUX_ENTRIES, &info);
+	return aux_info(machine.fd, PASID, AUX_ENTRIES, &info);
 }
 
 TEST_F_TIMEOUT(fail_nth, aux_space, PATIENCE)
@@ -418,13 +421,13 @@ TEST_F_TIMEOUT(fail_nth, aux_space, PATIENCE)
 	};
 
 	ASSERT_SURVIVES(&any);
-	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
+	ASSERT_EQ(PASID, pasid_alloc(machine.fd, PASID, PASID));
 	ASSERT_SURVIVES(&fixed[0]);
-	ASSERT_EQ(0, create(self));
+	ASSERT_EQ(0, create());
 	ASSERT_SURVIVES(&fixed[1]);
 	ASSERT_SURVIVES(&fixed[2]);
 	ASSERT_SURVIVES(&fixed[3]);
-	ASSERT_EQ(0, attach(self));
+	ASSERT_EQ(0, attach());
 	ASSERT_SURVIVES(&fixed[4]);
 }
 
@@ -436,13 +439,13 @@ TEST_F_TIMEOUT(fail_nth, mapping, PATIENCE)
 		{ .name = "AUX_UNMAP", .act = unmap, .undo = map },
 	};
 
-	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
-	ASSERT_EQ(0, create(self));
-	ASSERT_EQ(0, register_(self));
+	ASSERT_EQ(PASID, pasid_alloc(machine.fd, PASID, PASID));
+	ASSERT_EQ(0, create());
+	ASSERT_EQ(0, register_());
 	ASSERT_SURVIVES(&steps[0]);
-	ASSERT_EQ(0, attach(self));
+	ASSERT_EQ(0, attach());
 	ASSERT_SURVIVES(&steps[1]);
-	ASSERT_EQ(0, map(self));
+	ASSERT_EQ(0, map());
 	ASSERT_SURVIVES(&steps[2]);
 }
 
@@ -453,12 +456,12 @@ STEP(setup)
 		.argsz = sizeof(setup), .iova_start = IOVA, .iova_size = SIZE,
 	};
 
-	return call(self->fd, VFIO_IOMMU_SETUP, &setup);
+	return call(machine.fd, VFIO_IOMMU_SETUP, &setup);
 }
 
 STEP(open_second)
 {
-	return container_open(&self->second, self->second_index);
+	return container_open(&machine.second, machine.second_index);
 }
 
 STEP(setup_second)
@@ -467,13 +470,13 @@ STEP(setup_second)
 		.argsz = sizeof(setup), .iova_start = IOVA, .iova_size = SIZE,
 	};
 
-	return call(self->second.fd, VFIO_IOMMU_SETUP, &setup);
+	return call(machine.second.fd, VFIO_IOMMU_SETUP, &setup);
 }
 
 STEP(reopen_second)
 {
-	container_close(&self->second);
-	return open_second(self);
+	container_close(&machine.second);
+	return open_second();
 }
 
 TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
@@ -483,38 +486,38 @@ TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
 		{ .name = "SETUP again", .act = setup, .undo = nothing },
 	};
 
-	ASSERT_EQ(0, open_second(self));
+	ASSERT_EQ(0, open_second());
 	ASSERT_SURVIVES(&steps[0]);
-	ASSERT_EQ(0, setup(self));
+	ASSERT_EQ(0, setup());
 	ASSERT_SURVIVES(&steps[1]);
 }
 
 STEP(close_second)
 {
-	container_close(&self->second);
-	self->second = NO_CONTAINER;
+	container_close(&machine.second);
+	machine.second = NO_CONTAINER;
 	return 0;
 }
 
 /* Nothing is left of a container that did not come up. */
 STEP(try_open_second)
 {
-	long ret = open_second(self);
+	long ret = open_second();
 
 	if (ret)
-		close_second(self);
+		close_second();
 	return ret;
 }
 
 TEST_F_TIMEOUT(fail_nth, container, PATIENCE)
 {
-	static const struct step step = {
+	static const struct step only = {
 		.name = "opening a container",
 		.act = try_open_second,
 		.undo = close_second,
 	};
 
-	ASSERT_SURVIVES(&step);
+	ASSERT_SURVIVES(&only);
 }
 
 STEP(hot_reset_info)
@@ -526,25 +529,26 @@ STEP(hot_reset_info)
 	unsigned int segment, bus, slot, function;
 	long ret;
 
-	sscanf(group_device(self->index), "%x:%x:%x.%x", &segment, &bus, &slot,
-	       &function);
+	if (sscanf(group_device(machine.index), "%x:%x:%x.%x", &segment, &bus,
+		   &slot, &function) != 4)
+		return -EPROTO;
 	info.head.segment = segment;
 	info.head.bus = bus;
 	info.head.devfn = slot << 3 | function;
-	ret = call(self->fd, VFIO_IOMMU_HOT_RESET_INFO, &info);
+	ret = call(machine.fd, VFIO_IOMMU_HOT_RESET_INFO, &info);
 	/* On the root bus nothing can be reset. */
 	return ret == -ENODEV ? 0 : ret;
 }
 
 TEST_F_TIMEOUT(fail_nth, hot_reset_info, PATIENCE)
 {
-	static const struct step step = {
+	static const struct step only = {
 		.name = "HOT_RESET_INFO",
 		.act = hot_reset_info,
 		.undo = nothing,
 	};
 
-	ASSERT_SURVIVES(&step);
+	ASSERT_SURVIVES(&only);
 }
 
 /* The functions for kernel drivers, through the test module. */
@@ -553,12 +557,12 @@ STEP(mm_get)
 {
 	struct vfio_pasid_test_get get = { .slot = 1, .task = getpid() };
 
-	return call(self->module, VFIO_PASID_TEST_GET, &get);
+	return call(machine.module, VFIO_PASID_TEST_GET, &get);
 }
 
 STEP(mm_put)
 {
-	return call(self->module, VFIO_PASID_TEST_PUT, (void *)1);
+	return call(machine.module, VFIO_PASID_TEST_PUT, (void *)1);
 }
 
 STEP(kernel_alloc)
@@ -567,7 +571,7 @@ STEP(kernel_alloc)
 		.slot = 0, .min = OTHER, .max = OTHER,
 	};
 
-	return call(self->module, VFIO_PASID_TEST_ALLOC, &range);
+	return call(machine.module, VFIO_PASID_TEST_ALLOC, &range);
 }
 
 STEP(kernel_free)
@@ -576,49 +580,53 @@ STEP(kernel_free)
 		.slot = 0, .min = OTHER, .max = OTHER,
 	};
 
-	return call(self->module, VFIO_PASID_TEST_FREE, &range);
+	return call(machine.module, VFIO_PASID_TEST_FREE, &range);
 }
 
 STEP(kernel_attach)
 {
-	return call(self->module, VFIO_PASID_TEST_ATTACH, &self->attach);
+	return call(machine.module, VFIO_PASID_TEST_ATTACH, &machine.attach);
 }
 
 STEP(kernel_detach)
 {
-	return call(self->module, VFIO_PASID_TEST_DETACH, &self->attach);
+	return call(machine.module, VFIO_PASID_TEST_DETACH, &machine.attach);
 }
 
 TEST_F_TIMEOUT(fail_nth, kernel_functions, PATIENCE)
 {
 	static const struct step steps[] = {
 		{ .name = "vfio_mm_get_from_task()", .act = mm_get, .undo = mm_put },
-		{ .name = "vfio_pasid_alloc()", .act = kernel_alloc, .undo = kernel_free },
-		{ .name = "vfio_pasid_free_range()", .act = kernel_free, .undo = kernel_alloc },
+		{ .name = "vfio_pasid_alloc()", .act = kernel_alloc,
+		  .undo = kernel_free },
+		{ .name = "vfio_pasid_free_range()", .act = kernel_free,
+		  .undo = kernel_alloc },
 		/* The host's allocator does not say why it has no number. */
-		{ .name = "vfio_aux_attach_device()", .act = kernel_attach, .undo = kernel_detach, .other_error = ENOSPC },
-		{ .name = "vfio_aux_detach_device()", .act = kernel_detach, .undo = kernel_attach, .other_error = ENOSPC },
+		{ .name = "vfio_aux_attach_device()", .act = kernel_attach,
+		  .undo = kernel_detach, .other_error = ENOSPC },
+		{ .name = "vfio_aux_detach_device()", .act = kernel_detach,
+		  .undo = kernel_attach, .other_error = ENOSPC },
 	};
 	struct vfio_pasid_test_get get = { .task = getpid() };
 	struct vfio_pasid_test_domain domain = {};
 
-	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_GET, &get));
+	ASSERT_EQ(0, call(machine.module, VFIO_PASID_TEST_GET, &get));
 	snprintf(domain.device.address, sizeof(domain.device.address), "%s",
-		 group_device(self->index));
-	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_DOMAIN, &domain));
-	self->attach = (struct vfio_pasid_test_attach) {
+		 group_device(machine.index));
+	ASSERT_EQ(0, call(machine.module, VFIO_PASID_TEST_DOMAIN, &domain));
+	machine.attach = (struct vfio_pasid_test_attach) {
 		.device = domain.device,
 	};
 	ASSERT_SURVIVES(&steps[0]);
 	ASSERT_SURVIVES(&steps[1]);
-	ASSERT_EQ(OTHER, kernel_alloc(self));
+	ASSERT_EQ(OTHER, kernel_alloc());
 	ASSERT_SURVIVES(&steps[2]);
-	ASSERT_EQ(0, kernel_free(self));
+	ASSERT_EQ(0, kernel_free());
 	ASSERT_SURVIVES(&steps[3]);
-	ASSERT_EQ(0, kernel_attach(self));
+	ASSERT_EQ(0, kernel_attach());
 	ASSERT_SURVIVES(&steps[4]);
-	ASSERT_EQ(0, kernel_detach(self));
-	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_PUT, (void *)0));
+	ASSERT_EQ(0, kernel_detach());
+	ASSERT_EQ(0, call(machine.module, VFIO_PASID_TEST_PUT, (void *)0));
 }
 
 TEST_HARNESS_MAIN

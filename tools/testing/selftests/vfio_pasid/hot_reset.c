@@ -838,13 +838,16 @@ static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
 	ASSERT_EQ(0, pthread_create(&asker->thread, NULL, ask_on, asker));
 }
 
+/* Changes and answers: who asks waits while a device is opened and reset. */
+#define ENOUGH	30
+
 /* Whether the test has changed things often enough while the asker asked. */
 static bool go_on(const struct asker *asker, int round)
 {
 	if (__atomic_load_n(&asker->ended, __ATOMIC_ACQUIRE))
 		return false;
-	return round < 30 ||
-	       __atomic_load_n(&asker->answers, __ATOMIC_RELAXED) < 100;
+	return round < ENOUGH ||
+	       __atomic_load_n(&asker->answers, __ATOMIC_RELAXED) < ENOUGH;
 }
 
 static void print_answer(const struct answer *answer)

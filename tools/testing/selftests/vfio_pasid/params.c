@@ -37,17 +37,24 @@ TEST_F(params, defaults)
 	ASSERT_EQ(1, value);
 	ASSERT_EQ(0, module_parameter("pasid_max", &value, NULL));
 	ASSERT_EQ(PASID_LAST, value);
+	ASSERT_EQ(0, module_parameter("region_limit", &value, NULL));
+	ASSERT_EQ(65535, value);
+	ASSERT_EQ(0, module_parameter("mapping_limit", &value, NULL));
+	ASSERT_EQ(65535, value);
 }
 
 TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 {
 	static const char *const names[] = {
-		"pasid_quota", "pasid_min", "pasid_max",
+		"pasid_quota", "pasid_min", "pasid_max", "region_limit",
+		"mapping_limit",
 	};
+	static const char values[] =
+		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 mapping_limit=50";
 	unsigned int value;
 	mode_t mode;
 
-	ASSERT_EQ(0, load_module("vfio_pasid", "pasid_quota=7 pasid_min=20 pasid_max=30"));
+	ASSERT_EQ(0, load_module("vfio_pasid", values));
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		ASSERT_EQ(0, module_parameter(names[i], &value, &mode));
 		ASSERT_EQ(0444, mode);
@@ -58,6 +65,10 @@ TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 	ASSERT_EQ(20, value);
 	ASSERT_EQ(0, module_parameter("pasid_max", &value, NULL));
 	ASSERT_EQ(30, value);
+	ASSERT_EQ(0, module_parameter("region_limit", &value, NULL));
+	ASSERT_EQ(40, value);
+	ASSERT_EQ(0, module_parameter("mapping_limit", &value, NULL));
+	ASSERT_EQ(50, value);
 }
 
 /* What is refused. */
@@ -79,6 +90,8 @@ TEST_F(params, bad_values_are_refused_with_a_message)
 		{ "pasid_quota=-1", "pasid_quota", "-1" },
 		{ "pasid_min=1.5", "pasid_min", "1.5" },
 		{ "pasid_max=", "pasid_max", "" },
+		{ "region_limit=-1", "region_limit", "-1" },
+		{ "mapping_limit=all", "mapping_limit", "all" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -113,6 +126,13 @@ TEST_F(params, good_values_are_loaded_without_a_message)
 	ASSERT_EQ(0, unload_module("vfio_pasid"));
 	ASSERT_EQ(0, load_module("vfio_pasid",
 				 "pasid_min=1048575 pasid_max=1048575"));
+	ASSERT_EQ(0, unload_module("vfio_pasid"));
+	/* Any number is good here. */
+	ASSERT_EQ(0, load_module("vfio_pasid",
+				 "region_limit=0 mapping_limit=4294967295"));
+	ASSERT_EQ(0, unload_module("vfio_pasid"));
+	ASSERT_EQ(0, load_module("vfio_pasid",
+				 "region_limit=4294967295 mapping_limit=0"));
 	ASSERT_FALSE(kernel_log_has(self->log, "vfio_pasid: ", "pasid_"));
 }
 

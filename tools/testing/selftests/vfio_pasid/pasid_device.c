@@ -307,6 +307,41 @@ long device_touch(struct pasid_device *device, u32 pasid, u64 iova)
 	return ret ? ret : (long)outcome.status;
 }
 
+long device_peek(struct pasid_device *device, u32 pasid, u64 iova)
+{
+	struct outcome outcome;
+	int ret = device_dma(device, DMA_READ, pasid, iova, 8, &outcome);
+
+	return ret ? ret : (long)outcome.status;
+}
+
+bool device_reaches(struct pasid_device *device, u32 pasid, u64 iova,
+		    void *memory)
+{
+	static u64 round;
+	u64 pattern = 0x0123456789abcdef + ++round, seen;
+	long status;
+
+	device_set_data(device, &pattern, sizeof(pattern));
+	status = device_touch(device, pasid, iova);
+	memcpy(&seen, memory, sizeof(seen));
+	if (status != DMA_DONE || seen != pattern) {
+		printf("# PASID %u, IOVA %#llx: STATUS %#lx, wrote %#llx, memory has %#llx\n",
+		       pasid, iova, status, pattern, seen);
+		return false;
+	}
+	pattern = ~pattern;
+	memcpy(memory, &pattern, sizeof(pattern));
+	status = device_peek(device, pasid, iova);
+	device_get_data(device, &seen, sizeof(seen));
+	if (status != DMA_DONE || seen != pattern) {
+		printf("# PASID %u, IOVA %#llx: STATUS %#lx, memory has %#llx, read %#llx\n",
+		       pasid, iova, status, pattern, seen);
+		return false;
+	}
+	return true;
+}
+
 void device_set_data(struct pasid_device *device, const void *from, u32 size)
 {
 	memcpy(device->bar + WINDOW, from, size);

@@ -19,6 +19,9 @@
 #define NO_PAGE_SECOND_STAGE	0x079
 #define NOT_CANONICAL		0x080
 #define ADDRESS_TOO_WIDE	0x083
+#define NO_WRITE		0x085
+#define NO_READ			0x086
+#define INTERRUPT_INPUT		0x103	/* without PASID only */
 #define BUS_MASTER_OFF		0x200
 #define NO_PASID_CAPABILITY	0x204
 #define NO_TLP_PREFIX		0x205
@@ -83,6 +86,14 @@ int device_dma(struct pasid_device *device, enum command command, u32 pasid,
 	       u64 iova, u32 length, struct outcome *outcome);
 /* Writes 8 bytes; the STATUS, or an error. */
 long device_touch(struct pasid_device *device, u32 pasid, u64 iova);
+/* Reads 8 bytes; the STATUS, or an error. */
+long device_peek(struct pasid_device *device, u32 pasid, u64 iova);
+/*
+ * Whether the device finds at @iova, 8-byte aligned, what this process has at
+ * @memory: each sees 8 bytes that the other one has written.
+ */
+bool device_reaches(struct pasid_device *device, u32 pasid, u64 iova,
+		    void *memory);
 
 void device_set_data(struct pasid_device *device, const void *from, u32 size);
 void device_get_data(struct pasid_device *device, void *to, u32 size);

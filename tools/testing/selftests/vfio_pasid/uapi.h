@@ -71,6 +71,7 @@ IS(offsetof(struct vfio_iommu_aux_attach, group), 12);
 
 IS(VFIO_AUX_ENTRY_HOLE, 1);
 IS(VFIO_AUX_ENTRY_GROUP, 2);
+IS(VFIO_AUX_ENTRY_MAPPING, 3);
 IS(sizeof(struct vfio_iommu_aux_entry), 32);
 IS(offsetof(struct vfio_iommu_aux_entry, type), 0);
 IS(offsetof(struct vfio_iommu_aux_entry, data), 4);
@@ -100,6 +101,48 @@ IS(offsetof(struct vfio_iommu_hot_reset_info, bus), 10);
 IS(offsetof(struct vfio_iommu_hot_reset_info, devfn), 11);
 IS(offsetof(struct vfio_iommu_hot_reset_info, count), 12);
 IS(offsetof(struct vfio_iommu_hot_reset_info, devices), 16);
+
+IS(VFIO_PASID_FEATURE_MEMORY, 0x4);
+IS(VFIO_PASID_FEATURE_WINDOW, 0x8);
+
+IS(VFIO_IOMMU_REGISTER_MEMORY, 0x3b41);
+IS(VFIO_IOMMU_UNREGISTER_MEMORY, 0x3b42);
+IS(VFIO_MEMORY_READ_ONLY, 0x1);
+IS(sizeof(struct vfio_iommu_register_memory), 24);
+IS(offsetof(struct vfio_iommu_register_memory, argsz), 0);
+IS(offsetof(struct vfio_iommu_register_memory, flags), 4);
+IS(offsetof(struct vfio_iommu_register_memory, vaddr), 8);
+IS(offsetof(struct vfio_iommu_register_memory, size), 16);
+
+IS(VFIO_IOMMU_AUX_MAP, 0x3b47);
+IS(VFIO_AUX_MAP_READ, 0x1);
+IS(VFIO_AUX_MAP_WRITE, 0x2);
+IS(sizeof(struct vfio_iommu_aux_map), 40);
+IS(offsetof(struct vfio_iommu_aux_map, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_map, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_map, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_map, reserved), 12);
+IS(offsetof(struct vfio_iommu_aux_map, vaddr), 16);
+IS(offsetof(struct vfio_iommu_aux_map, iova), 24);
+IS(offsetof(struct vfio_iommu_aux_map, size), 32);
+
+IS(VFIO_IOMMU_AUX_UNMAP, 0x3b48);
+IS(VFIO_AUX_UNMAP_ALL, 0x1);
+IS(sizeof(struct vfio_iommu_aux_unmap), 32);
+IS(offsetof(struct vfio_iommu_aux_unmap, argsz), 0);
+IS(offsetof(struct vfio_iommu_aux_unmap, flags), 4);
+IS(offsetof(struct vfio_iommu_aux_unmap, pasid), 8);
+IS(offsetof(struct vfio_iommu_aux_unmap, reserved), 12);
+IS(offsetof(struct vfio_iommu_aux_unmap, iova), 16);
+IS(offsetof(struct vfio_iommu_aux_unmap, size), 24);
+
+IS(VFIO_IOMMU_SETUP, 0x3b4a);
+IS(sizeof(struct vfio_iommu_setup), 32);
+IS(offsetof(struct vfio_iommu_setup, argsz), 0);
+IS(offsetof(struct vfio_iommu_setup, flags), 4);
+IS(offsetof(struct vfio_iommu_setup, iova_start), 8);
+IS(offsetof(struct vfio_iommu_setup, iova_size), 16);
+IS(offsetof(struct vfio_iommu_setup, pgsize_bitmap), 24);
 
 /* A second inclusion is harmless. */
 #include <linux/vfio_pasid.h>

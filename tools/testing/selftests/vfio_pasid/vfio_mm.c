@@ -434,6 +434,18 @@ TEST_F(vfio_mm, alloc_against_free_range)
 	ASSERT_EQ(-ENOSPC, alloc(self->fd, 0, 1000, 1199));
 }
 
+/*
+ * Each thread takes every second of these. They are so far apart that the last
+ * put frees them one by one, which takes it long enough to be met by a get.
+ */
+#define APART	64
+#define TAKEN	24
+
+static u32 taken(int slot, int index)
+{
+	return 500 + (2 * index + slot) * APART;
+}
+
 static void *get_and_put(void *arg)
 {
 	struct shared *shared = arg;
@@ -441,21 +453,29 @@ static void *get_and_put(void *arg)
 	int other = !slot;
 	long ret;
 
-	for (int round = 0; round < 600; round++) {
+	for (int round = 0; round < 300; round++) {
 		ret = get(shared->fd, slot, getpid());
 		if (ret)
 			cannot_be(shared, ret);
-		/* ENOSPC: the other one kept it alive, with what we took. */
-		ret = alloc(shared->fd, slot, 500 + slot, 500 + slot);
-		if (ret != 500 + slot && ret != -ENOSPC)
-			cannot_be(shared, ret);
+		for (int i = 0; i < TAKEN; i++) {
+			u32 pasid = taken(slot, i);
+
+			/* ENOSPC: the other one kept it, with what we took. */
+			ret = alloc(shared->fd, slot, pasid, pasid);
+			if (ret != pasid && ret != -ENOSPC)
+				cannot_be(shared, ret);
+		}
 
 		spin_barrier_wait(&shared->barrier);
 		if (same(shared->fd, slot, other) != 1)
 			cannot_be(shared, 1);
-		ret = alloc(shared->fd, slot, 500 + other, 500 + other);
-		if (ret != -ENOSPC)
-			cannot_be(shared, ret);
+		for (int i = 0; i < TAKEN; i++) {
+			u32 pasid = taken(other, i);
+
+			ret = alloc(shared->fd, slot, pasid, pasid);
+			if (ret != -ENOSPC)
+				cannot_be(shared, ret);
+		}
 
 		spin_barrier_wait(&shared->barrier);
 		put(shared->fd, slot);
@@ -476,8 +496,10 @@ TEST_F(vfio_mm, get_against_the_last_put)
 	ASSERT_EQ(0, shared.wrong);
 
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
-	ASSERT_EQ(501, alloc(self->fd, 0, 500, 501));
-	ASSERT_EQ(500, alloc(self->fd, 0, 500, 501));
+	for (int i = 0; i < TAKEN; i++) {
+		ASSERT_EQ(taken(0, i), alloc(self->fd, 0, taken(0, i), taken(0, i)));
+		ASSERT_EQ(taken(1, i), alloc(self->fd, 0, taken(1, i), taken(1, i)));
+	}
 }
 
 /* The module. */

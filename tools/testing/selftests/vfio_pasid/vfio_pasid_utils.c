@@ -233,6 +233,8 @@ int unload_all(void)
 
 	ret = unload_patiently("vfio_pasid_test");
 	if (!ret)
+		ret = unload_patiently("vfio_pasid_emulated");
+	if (!ret)
 		ret = unload_patiently("vfio_iommu_type1");
 	if (!ret)
 		ret = unload_patiently("vfio_pasid");
@@ -336,16 +338,16 @@ static struct {
 } groups[MAX_GROUPS];
 static int groups_known = -1;
 
-static int group_of(const char *device)
+/* The number of the IOMMU group of what has the folder @path in sysfs. */
+static int group_of(const char *path)
 {
-	char path[512], target[512];
+	char link[512], target[512];
 	ssize_t size;
 
-	snprintf(path, sizeof(path),
-		 "/sys/bus/pci/drivers/vfio-pci/%s/iommu_group", device);
-	size = readlink(path, target, sizeof(target) - 1);
+	snprintf(link, sizeof(link), "%s/iommu_group", path);
+	size = readlink(link, target, sizeof(target) - 1);
 	if (size < 0)
-		return -1;
+		return -errno;
 	target[size] = '\0';
 	return atoi(strrchr(target, '/') + 1);
 }
@@ -371,9 +373,12 @@ void find_groups(void)
 	count = scandir("/sys/bus/pci/drivers/vfio-pci", &entries, is_address,
 			by_address);
 	for (int i = 0; i < count; i++) {
-		int number = group_of(entries[i]->d_name);
-		int known;
+		char path[512];
+		int number, known;
 
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/vfio-pci/%s",
+			 entries[i]->d_name);
+		number = group_of(path);
 		for (known = 0; known < groups_known; known++)
 			if (groups[known].number == number)
 				break;
@@ -419,9 +424,8 @@ int container_node(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int group_node(int index)
+static int open_group(int number)
 {
-	int number = group_number(index);
 	char path[64];
 	int fd;
 
@@ -430,6 +434,20 @@ int group_node(int index)
 	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+int group_node(int index)
+{
+	return open_group(group_number(index));
+}
+
+int emulated_group_node(void)
+{
+	int ret = 0;
+
+	if (!module_loaded("vfio_pasid_emulated"))
+		ret = load_module("vfio_pasid_emulated", "");
+	return ret ? ret : open_group(group_of("/sys/devices/vfio_pasid_emulated"));
 }
 
 long call(int fd, unsigned long request, void *arg)
@@ -514,19 +532,6 @@ void container_close(struct container *container)
 
 #define PCI_FUNCTIONS	"/sys/bus/pci/devices"
 
-static int group_of_function(const char *address)
-{
-	char path[512], target[512];
-	ssize_t size;
-
-	snprintf(path, sizeof(path), PCI_FUNCTIONS "/%s/iommu_group", address);
-	size = readlink(path, target, sizeof(target) - 1);
-	if (size < 0)
-		return -errno;
-	target[size] = '\0';
-	return atoi(strrchr(target, '/') + 1);
-}
-
 int function_find(struct function *function, const char *pattern)
 {
 	unsigned int segment, bus, slot, number;
@@ -545,7 +550,7 @@ int function_find(struct function *function, const char *pattern)
 		};
 		snprintf(function->address, sizeof(function->address),
 			 "%04x:%02x:%02x.%x", segment, bus, slot, number);
-		function->group = group_of_function(function->address);
+		function->group = group_of(found.gl_pathv[0]);
 		ret = function->group < 0 ? function->group : 0;
 	}
 	globfree(&found);
@@ -806,6 +811,19 @@ int unregister_memory(int container, const void *memory, u64 size)
 			     size);
 }
 
+int register_pages(int container, u32 flags, void *memory, int first,
+		   int count)
+{
+	return register_memory(container, flags, (char *)memory + first * PAGE,
+			       (u64)count * PAGE);
+}
+
+int unregister_pages(int container, void *memory, int first, int count)
+{
+	return unregister_memory(container, (char *)memory + first * PAGE,
+				 (u64)count * PAGE);
+}
+
 int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
 	    u64 size)
 {
@@ -847,8 +865,7 @@ long aux_unmap_all(int container, u32 pasid)
 
 /* What there is */
 
-/* The number behind @name at the start of a line. */
-static long number_after(const char *path, const char *name)
+long number_in(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "re");
 	char line[256];
@@ -866,12 +883,12 @@ static long number_after(const char *path, const char *name)
 
 long count_of(const char *kind)
 {
-	return number_after("/sys/kernel/debug/vfio_pasid/in_use", kind);
+	return number_in("/sys/kernel/debug/vfio_pasid/in_use", kind);
 }
 
 long vm_locked(void)
 {
-	long kilobytes = number_after("/proc/self/status", "VmLck");
+	long kilobytes = number_in("/proc/self/status", "VmLck");
 
 	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
 }
@@ -884,9 +901,50 @@ long pinned_pages(void)
 
 	if (ret)
 		return ret;
-	acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired");
-	released = number_after("/proc/vmstat", "nr_foll_pin_released");
+	acquired = number_in("/proc/vmstat", "nr_foll_pin_acquired");
+	released = number_in("/proc/vmstat", "nr_foll_pin_released");
 	return acquired < 0 ? acquired : acquired - released;
+}
+
+struct before look_before(void)
+{
+	return (struct before) {
+		.locked = vm_locked(),
+		.pinned = pinned_pages(),
+	};
+}
+
+static bool is(const char *what, long seen, long expected)
+{
+	if (seen != expected)
+		printf("# %s: %ld instead of %ld\n", what, seen, expected);
+	return seen == expected;
+}
+
+static bool others_hold(const struct before *before, long registrations,
+			long pages)
+{
+	return is("registrations", count_of("registrations"), registrations) &
+	       is("pages that vfio_pasid pinned", count_of("pinned_pages"),
+		  pages) &
+	       is("pinned pages", pinned_pages() - before->pinned, pages);
+}
+
+bool holds(const struct before *before, long registrations, long pages)
+{
+	return is("locked memory", vm_locked() - before->locked, pages * PAGE) &
+	       others_hold(before, registrations, pages);
+}
+
+bool all_hold(const struct before *before, long registrations, long pages)
+{
+	for (int i = 0; i < 500; i++) {
+		if (count_of("registrations") == registrations &&
+		    count_of("pinned_pages") == pages)
+			break;
+		usleep(10 * 1000);
+	}
+	return others_hold(before, registrations, pages);
 }
 
 void set_ipc_lock(bool on)
@@ -1033,6 +1091,14 @@ long in_child(long (*body)(void *arg), void *arg)
 
 /* Memory */
 
+void *new_pages(long count)
+{
+	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 static void *pages(int count, int protection)
 {
 	void *memory = mmap(NULL, count * PAGE, protection,
@@ -1068,6 +1134,30 @@ void *unmapped(void)
 
 	munmap(memory, PAGE);
 	return memory;
+}
+
+static u64 u64_at(const char *path, u64 index)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	u64 value;
+
+	if (fd < 0 || pread(fd, &value, sizeof(value),
+			    index * sizeof(value)) != sizeof(value))
+		abort();
+	close(fd);
+	return value;
+}
+
+u64 page_frame(const void *address)
+{
+	/* The bits above are flags: Documentation/admin-guide/mm/pagemap.rst */
+	return u64_at("/proc/self/pagemap", (uintptr_t)address / PAGE) &
+	       ((1ull << 55) - 1);
+}
+
+u64 page_flags(const void *address)
+{
+	return u64_at("/proc/kpageflags", page_frame(address));
 }
 
 /* The linear congruential generator of Knuth's MMIX, its upper half. */

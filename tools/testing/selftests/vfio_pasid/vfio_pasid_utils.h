@@ -99,6 +99,8 @@ struct container {
 
 int container_node(void);
 int group_node(int index);
+/* The group of a device without an IOMMU; loads vfio_pasid_emulated. */
+int emulated_group_node(void);
 int set_container(int group, int container);
 int unset_container(int group);
 int set_iommu(int container, unsigned long type);
@@ -170,6 +172,10 @@ int aux_is_attached(int container, u32 pasid, u32 group);
 /* @flags: VFIO_MEMORY_READ_ONLY, or 0. */
 int register_memory(int container, u32 flags, const void *memory, u64 size);
 int unregister_memory(int container, const void *memory, u64 size);
+/* The same of @count pages from the @first on. */
+int register_pages(int container, u32 flags, void *memory, int first,
+		   int count);
+int unregister_pages(int container, void *memory, int first, int count);
 /* @flags: VFIO_AUX_MAP_*. */
 int aux_map(int container, u32 pasid, u32 flags, const void *memory, u64 iova,
 	    u64 size);
@@ -185,6 +191,24 @@ long count_of(const char *kind);
 long vm_locked(void);
 /* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
 long pinned_pages(void);
+
+/* The number behind @name at the start of a line of the file. */
+long number_in(const char *path, const char *name);
+
+/* What was locked and pinned before, and is the business of others. */
+struct before {
+	long locked;
+	long pinned;
+};
+
+struct before look_before(void);
+/*
+ * Whether that much is registered by all processes together, and that many
+ * pages are pinned more than before, and charged to this process.
+ */
+bool holds(const struct before *before, long registrations, long pages);
+/* The same of what is not charged to this process; waits a while for it. */
+bool all_hold(const struct before *before, long registrations, long pages);
 
 /* CAP_IPC_LOCK, which lifts RLIMIT_MEMLOCK, of this thread. */
 void set_ipc_lock(bool on);
@@ -214,12 +238,19 @@ long in_child(long (*body)(void *arg), void *arg);
 
 /* Memory. */
 
+/* Fresh memory to read and write; NULL if there is none. */
+void *new_pages(long count);
 /* @size bytes that end where a page that cannot be accessed begins. */
 void *before_hole(size_t size);
 /* A page that can only be read, with a copy of @size bytes at its start. */
 void *read_only_copy(const void *from, size_t size);
 /* An address below which nothing is mapped. */
 void *unmapped(void);
+
+/* What the page at @address is: KPF_* bits of <linux/kernel-page-flags.h>. */
+u64 page_flags(const void *address);
+/* Its page frame number. */
+u64 page_frame(const void *address);
 
 /* A pseudo-random sequence; the same one for the same seed. */
 struct sequence {

@@ -12,6 +12,7 @@ guest --pasid-device 'id=none,addr=11.0 --no-pasid'
 guest --pasid-spare id=spare
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
 run aux
+run memory_mapped
 run aux_dma
 run aux_race
 run aux_hotplug

@@ -8,5 +8,6 @@ guest --pasid-device 'id=narrow,bus=rp1 --pasid-width 8'
 guest --pasid-device 'id=none,addr=11.0 --no-tlp-prefix'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
 run aux
+run memory_mapped
 run aux_dma
 run aux_race
