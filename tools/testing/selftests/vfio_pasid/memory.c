@@ -7,6 +7,7 @@
  */
 #include <kselftest_harness.h>
 
+#include <fcntl.h>
 #include <linux/kernel-page-flags.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -301,6 +302,35 @@ TEST_F(memory, pages_outlive_the_process_while_a_child_has_the_group)
 	ASSERT_EQ(7, hear(socket));
 	ASSERT_TRUE(all_hold(&self->before, 0, 0));
 	close(socket);
+}
+
+static void exec_with_descriptors(int socket, void *arg)
+{
+	struct container container;
+
+	container_close(arg);
+	if (container_open(&container, 1))
+		return;
+	if (register_pages(container.fd, 0, new_pages(PAGES), 0, PAGES))
+		return;
+	fcntl(container.fd, F_SETFD, 0);
+	fcntl(container.group, F_SETFD, 0);
+	say(socket, 0);
+	execlp("sleep", "sleep", "1000", NULL);
+}
+
+TEST_F(memory, pages_outlive_an_exec_while_the_group_stays_open)
+{
+	struct peer peer;
+
+	ASSERT_EQ(0, peer_start(&peer, exec_with_descriptors,
+				&self->container));
+	ASSERT_EQ(0, hear(peer.socket));
+	/* The socket is closed when the new program starts. */
+	ASSERT_EQ(-EPIPE, hear(peer.socket));
+	ASSERT_TRUE(all_hold(&self->before, 1, PAGES));
+	peer_kill(&peer);
+	ASSERT_TRUE(all_hold(&self->before, 0, 0));
 }
 
 struct anothers {

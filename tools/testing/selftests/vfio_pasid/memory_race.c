@@ -210,10 +210,55 @@ TEST_F(memory_race, EINTR_if_a_signal_ends_the_wait)
 	close(uffd);
 }
 
+struct closing {
+	pthread_t thread;
+	int fd;
+	bool done;
+};
+
+static void *do_close(void *arg)
+{
+	struct closing *it = arg;
+
+	close(it->fd);
+	__atomic_store_n(&it->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static bool start_closing(struct closing *it, int fd)
+{
+	*it = (struct closing) { .fd = fd };
+	return !pthread_create(&it->thread, NULL, do_close, it);
+}
+
+TEST_F(memory_race, the_close_of_the_last_group_waits_for_a_registration)
+{
+	int uffd = pages_arrive_later(self->memory + 8 * PAGE, 1);
+	struct registering first;
+	struct closing closing;
+
+	ASSERT_LE(0, uffd);
+	ASSERT_TRUE(start_registering(&first, self->fd, self->memory, PAGES));
+	ASSERT_EQ(0, wait_for_fault(uffd));
+	ASSERT_TRUE(start_closing(&closing, self->container.group));
+	self->container.group = -1;
+	usleep(100 * 1000);
+	ASSERT_FALSE(is_done(&first));
+	ASSERT_FALSE(__atomic_load_n(&closing.done, __ATOMIC_ACQUIRE));
+	ASSERT_EQ(0, pages_arrive(uffd, self->memory + 8 * PAGE, 1));
+	/* It was registered, and went at once. */
+	ASSERT_EQ(0, end_registering(&first));
+	pthread_join(closing.thread, NULL);
+	HOLDS(0, 0);
+	ASSERT_EQ(-EINVAL, register_pages(self->fd, 0, self->memory, 0, 1));
+	close(uffd);
+}
+
 static void be_killed_while_pinning(int socket, void *arg)
 {
-	struct registering waiting;
+	struct registering waiting, another;
 	struct container container;
+	struct closing closing;
 	char *memory = new_pages(MANY);
 	int uffd;
 
@@ -225,8 +270,11 @@ static void be_killed_while_pinning(int socket, void *arg)
 	if (!start_registering(&waiting, container.fd, memory, MANY) ||
 	    wait_for_fault(uffd))
 		return;
-	/* Another one, who waits for the first. */
-	if (!start_registering(&waiting, container.fd, memory, 1))
+	/* Others, who wait for the first. */
+	if (!start_registering(&another, container.fd, memory, 1))
+		return;
+	usleep(50 * 1000);
+	if (!start_closing(&closing, container.group))
 		return;
 	say(socket, 0);
 	hear(socket);
