@@ -36,10 +36,13 @@ check: ## lints, builds, tests in guests
 check-debug: ## the tests again, in a kernel that looks for bugs (KASAN, lockdep, ...)
 	@scripts/check --debug
 
+check-long: ## what takes minutes: modules 1,000 times, fuzzing for long
+	@scripts/check --long
+
 check-mutants: ## that the tests find bugs: plants some, one at a time
 	@scripts/check-mutants
 
-check-all: check check-debug check-mutants ## all of these
+check-all: check check-long check-debug check-mutants ## all of these
 
 update: ## renew the build root and the kernel trees, with today's packages
 	@scripts/sandbox --update
@@ -51,4 +54,7 @@ clean: ## remove what was built
 clean-cache: ## remove build root, kernel trees and everything else that can be made again
 	@scripts/clean-cache
 
-.PHONY: all check check-all check-debug check-mutants clean clean-cache help install modules run update
+fuzz: ## look for input that the test device and the witness do not take, for a minute each
+	@scripts/fuzz
+
+.PHONY: all check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules run update

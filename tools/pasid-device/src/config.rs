@@ -85,7 +85,8 @@ impl ConfigSpace {
         let Ok(offset) = usize::try_from(offset) else {
             return false;
         };
-        for (at, new) in (offset..).zip(data) {
+        for (index, new) in data.iter().enumerate() {
+            let at = offset.saturating_add(index);
             let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) else {
                 break;
             };

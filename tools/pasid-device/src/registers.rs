@@ -84,7 +84,8 @@ impl Registers {
 
     /// Reads any bytes of the BAR; what is not a register is 0.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
-        for (at, byte) in (offset..).zip(data) {
+        for (index, byte) in data.iter_mut().enumerate() {
+            let at = offset.saturating_add(index as u64);
             *byte = match at.checked_sub(WINDOW) {
                 Some(at) => usize::try_from(at)
                     .ok()

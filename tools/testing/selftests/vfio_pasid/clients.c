@@ -434,7 +434,7 @@ static u64 *page_of(struct beside *beside, int space)
 	return beside->memory + space * PAGE / sizeof(*beside->memory);
 }
 
-static int register_pages(struct beside *beside)
+static int register_beside(struct beside *beside)
 {
 	struct vfio_iommu_register_memory memory = {
 		.argsz = sizeof(memory),
@@ -538,7 +538,7 @@ TEST_F(beside_testpmd, aux_spaces_are_used)
 	time_t end;
 	u64 round;
 
-	ASSERT_EQ(0, register_pages(beside));
+	ASSERT_EQ(0, register_beside(beside));
 	for (int space = 0; space < SPACES; space++) {
 		long pasid = aux_create(beside->container.fd);
 

@@ -2,6 +2,8 @@
 /*
  * When PASIDs go: with the last group that leaves the container, whatever else
  * is open, and in whatever order things are closed. And what holds the modules.
+ *
+ * Environment: VFIO_PASID_RELOADS, how often the modules are loaded anew (20).
  */
 #include <kselftest_harness.h>
 
@@ -316,6 +318,63 @@ TEST_F(lifecycle, a_set_iommu_that_fails_leaves_nothing_behind)
 	close(group);
 	close(container);
 	ASSERT_EQ(before, module_users("vfio_iommu_type1"));
+}
+
+/* A process that has everything once. */
+static long use_all(void)
+{
+	struct container container;
+	void *memory = before_hole(PAGE);
+	long ret = container_open_device(&container, 0);
+
+	if (!ret)
+		ret = register_memory(container.fd, 0, memory, PAGE);
+	if (!ret)
+		ret = pasid_alloc(container.fd, PASID, PASID) - PASID;
+	container_close(&container);
+	munmap(memory, 2 * PAGE);
+	return ret;
+}
+
+/* Rounds after which all is there that only comes once. */
+#define WARM	10
+
+/*
+ * What the rest of the system takes and gives back meanwhile, in kB. A leak
+ * counts as often as the modules are loaded: with 20 times, one of 13 KB is seen
+ * (the set of all numbers alone has 128 KB), and with 1,000 times any of 256
+ * bytes.
+ */
+#define SLACK	256
+
+TEST_F_TIMEOUT(lifecycle, modules_that_come_and_go_cost_nothing, 3600)
+{
+	static const char * const kinds[] = { "Slab", "Percpu", "VmallocUsed" };
+	const char *text = getenv("VFIO_PASID_RELOADS");
+	long reloads = text ? atol(text) : 20;
+	long before[ARRAY_SIZE(kinds)], grown[ARRAY_SIZE(kinds)];
+
+	ASSERT_LT(0, reloads);
+	container_close(&self->observer);
+	for (long round = -WARM; round <= reloads; round++) {
+		ASSERT_EQ(0, unload_all());
+		if (round == 0 || round == reloads)
+			ASSERT_EQ(0, drop_caches());
+		for (size_t i = 0; i < ARRAY_SIZE(kinds) && round == 0; i++)
+			before[i] = number_in("/proc/meminfo", kinds[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(kinds) && round > 0; i++)
+			grown[i] = number_in("/proc/meminfo", kinds[i]) -
+				   before[i];
+		ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
+		ASSERT_EQ(0, use_all());
+	}
+	printf("# note: %ld reloads: Slab %+ld, Percpu %+ld, VmallocUsed %+ld kB\n",
+	       reloads, grown[0], grown[1], grown[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		EXPECT_GT(SLACK, grown[i]) {
+			TH_LOG("%s", kinds[i]);
+		}
+	}
 }
 
 TEST_HARNESS_MAIN

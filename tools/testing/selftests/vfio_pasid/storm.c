@@ -228,15 +228,15 @@ static void own_memory(struct owner *owner, int number)
 	char *memory = owner->memory + number * SLICE;
 	bool read_only = chance(owner, 2);
 	u32 flags = read_only ? VFIO_MEMORY_READ_ONLY : 0;
-	bool last;
+	bool last, other;
 	long ret;
 
 	switch (chance(owner, 4)) {
 	case 0:
 	case 1:
 		ret = register_memory(storm.container.fd, flags, memory, SLICE);
-		expect("register", ret, ret == (slice->references &&
-		       slice->read_only != read_only ? -EEXIST : 0), number);
+		other = slice->references && slice->read_only != read_only;
+		expect("register", ret, ret == (other ? -EEXIST : 0), number);
 		if (!slice->references)
 			slice->read_only = read_only;
 		slice->references += !ret;
@@ -766,11 +766,11 @@ FIXTURE_SETUP(storm)
 	ASSERT_LE(0, self->pinned);
 }
 
-static void begin(const FIXTURE_DATA(storm) *self, int number, u64 seed)
+static void begin(int number, int wide, int other, u64 seed)
 {
 	storm.number = number;
-	storm.index = self->wide[number];
-	storm.other = self->other[number];
+	storm.index = wide;
+	storm.other = other;
 	storm.seed = seed + 1000 * number;
 }
 
@@ -827,7 +827,7 @@ TEST_F_TIMEOUT(storm, everything_returns_what_it_must, PATIENCE)
 	unsigned long calls = 0;
 
 	for (int i = 0; i < PROCESSES; i++) {
-		begin(self, i, self->seed);
+		begin(i, self->wide[i], self->other[i], self->seed);
 		ASSERT_EQ(0, peer_start(&peers[i], storm_until_told, NULL));
 		ASSERT_LT(0, hear(peers[i].socket));
 	}
@@ -859,9 +859,11 @@ TEST_F_TIMEOUT(storm, a_killed_process_leaves_nothing, PATIENCE)
 	int kills = 0;
 
 	while (time(NULL) < end || kills < 3) {
+		int which = kills % PROCESSES;
 		struct peer peer;
 
-		begin(self, kills % PROCESSES, self->seed + kills);
+		begin(which, self->wide[which], self->other[which],
+		      self->seed + kills);
 		ASSERT_EQ(0, peer_start(&peer, storm_until_told, NULL));
 		/* Also before it has all of its threads. */
 		if (next_random(&sequence, 4))

@@ -893,6 +893,11 @@ long vm_locked(void)
 	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
 }
 
+int drop_caches(void)
+{
+	return write_file("/proc/sys/vm/drop_caches", "3");
+}
+
 /* Each processor adds its share once in a while, or on this demand. */
 long pinned_pages(void)
 {

@@ -189,6 +189,8 @@ long aux_unmap_all(int container, u32 pasid);
 long count_of(const char *kind);
 /* The process's locked memory (VmLck) in bytes. */
 long vm_locked(void);
+/* Frees what the kernel only keeps because it may be of use again. */
+int drop_caches(void);
 /* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
 long pinned_pages(void);
 
