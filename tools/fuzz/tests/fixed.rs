@@ -7,12 +7,15 @@ use std::{fs, path::Path};
 
 use proptest::{collection::vec, prelude::*};
 
-/// Every file of `found/NAME`, which is there even if nothing was found.
+/// Every file of `found/NAME`, which is not there if nothing was found.
 fn replay(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("found")
         .join(name);
-    for entry in fs::read_dir(folder).expect("the folder") {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries {
         let path = entry.expect("an entry").path();
         println!("{}", path.display());
         target(&fs::read(path).expect("an input"));

@@ -814,6 +814,16 @@ static void start_actor(struct actor *actor, u64 seed, int number)
 		chance(actor, 2);
 }
 
+/* A signal may come meanwhile, and a child that lives has all that is open. */
+static void wait_for_child(struct actor *actor)
+{
+	if (actor->child <= 0)
+		return;
+	while (waitpid(actor->child, NULL, 0) < 0 && errno == EINTR)
+		;
+	actor->child = 0;
+}
+
 /* A child has what its parent had, but is another process. */
 static void fork_child(struct actor *actor)
 {
@@ -821,8 +831,7 @@ static void fork_child(struct actor *actor)
 
 	if (process.is_child)
 		return;
-	if (actor->child)
-		waitpid(actor->child, NULL, 0);
+	wait_for_child(actor);
 	actor->child = fork();
 	if (actor->child)
 		return;
@@ -864,8 +873,7 @@ static void make_noise(struct actor *actor, long calls)
 		}
 	}
 	__atomic_add_fetch(&world->calls, actor->call, __ATOMIC_RELAXED);
-	if (actor->child > 0)
-		waitpid(actor->child, NULL, 0);
+	wait_for_child(actor);
 }
 
 struct part {

@@ -893,7 +893,7 @@ long vm_locked(void)
 	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
 }
 
-int drop_caches(void)
+int free_caches(void)
 {
 	return write_file("/proc/sys/vm/drop_caches", "3");
 }

@@ -190,7 +190,7 @@ long count_of(const char *kind);
 /* The process's locked memory (VmLck) in bytes. */
 long vm_locked(void);
 /* Frees what the kernel only keeps because it may be of use again. */
-int drop_caches(void);
+int free_caches(void);
 /* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
 long pinned_pages(void);
 
