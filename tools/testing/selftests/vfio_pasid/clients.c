@@ -31,7 +31,6 @@ enum program_index {
 	VFIO_DMA_MAPPING_TEST,
 	VFIO_DMA_MAPPING_MMIO_TEST,
 	VFIO_PCI_DEVICE_TEST,
-	VFIO_PCI_DRIVER_TEST,
 };
 
 /* A program under way, and all it has said. */
@@ -315,18 +314,6 @@ static const struct program {
 		.good = 6,
 		.argv = { "./vfio_pci_device_test" },
 	},
-	/* Not all, as each maps 1 GB. These take the steps of the others too. */
-	[VFIO_PCI_DRIVER_TEST] = {
-		.run = run_kernel_test,
-		.good = 5,
-		.argv = {
-			"./vfio_pci_driver_test",
-			"-r", "vfio_pci_driver_test.vfio_type1_iommu.mix_and_match",
-			"-r", "vfio_pci_driver_test.vfio_type1_iommu.memcpy_to_unmapped_iova",
-			"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.mix_and_match",
-			"-r", "vfio_pci_driver_test.vfio_type1v2_iommu.memcpy_storm",
-		},
-	},
 };
 
 /* Each case is a process of its own, so they share what they learn. */
@@ -380,10 +367,6 @@ FIXTURE_VARIANT_ADD(clients, vfio_dma_mapping_mmio_test) {
 
 FIXTURE_VARIANT_ADD(clients, vfio_pci_device_test) {
 	.program = VFIO_PCI_DEVICE_TEST,
-};
-
-FIXTURE_VARIANT_ADD(clients, vfio_pci_driver_test) {
-	.program = VFIO_PCI_DRIVER_TEST,
 };
 
 FIXTURE_SETUP(clients)
