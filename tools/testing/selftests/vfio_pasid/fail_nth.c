@@ -192,6 +192,8 @@ struct step {
 	const char *name;
 	long (*act)(void);
 	long (*undo)(void);
+	/* What earlier tries have left in memory, but not to be seen, goes. */
+	long (*renew)(void);
 	int other_error;	/* besides ENOMEM and EFAULT */
 };
 
@@ -236,8 +238,11 @@ static const char *try(const struct step *step, int *failures)
 
 	for (int nth = 1; nth < MOST; nth++) {
 		long ret = 0;
-		int injected = act_with_failure(step, nth, &ret);
+		int injected;
 
+		if (step->renew && step->renew() < 0)
+			return "it cannot be renewed";
+		injected = act_with_failure(step, nth, &ret);
 		if (injected < 0)
 			return "there is no fail-nth";
 		look(&now);
@@ -398,6 +403,17 @@ STEP(unmap)
 	return aux_unmap(machine.fd, PASID, IOVA, SIZE);
 }
 
+/* Unmapping leaves the tables of the space for the next mapping. */
+STEP(new_space)
+{
+	return destroy() ?: create();
+}
+
+STEP(new_attached_space)
+{
+	return new_space() ?: attach();
+}
+
 STEP(space_info)
 {
 	struct aux_info info = {};
@@ -434,8 +450,10 @@ TEST_F_TIMEOUT(fail_nth, aux_space, PATIENCE)
 TEST_F_TIMEOUT(fail_nth, mapping, PATIENCE)
 {
 	static const struct step steps[] = {
-		{ .name = "AUX_MAP", .act = map, .undo = unmap },
-		{ .name = "AUX_MAP attached", .act = map, .undo = unmap },
+		{ .name = "AUX_MAP", .act = map, .undo = unmap,
+		  .renew = new_space },
+		{ .name = "AUX_MAP attached", .act = map, .undo = unmap,
+		  .renew = new_attached_space },
 		{ .name = "AUX_UNMAP", .act = unmap, .undo = map },
 	};
 
