@@ -340,12 +340,12 @@ static long use_all(void)
 #define WARM	10
 
 /*
- * What the rest of the system takes and gives back meanwhile, in kB. A leak
- * counts as often as the modules are loaded: with 20 times, one of 13 KB is seen
- * (the set of all numbers alone has 128 KB), and with 1,000 times any of 256
- * bytes.
+ * What the rest of the system takes and gives back meanwhile, in kB: Slab was 40
+ * higher after 20 times, 244 after 400, and 220 after 1,000, so it levels out. A
+ * leak counts as often as the modules are loaded: with 20 times, one of 26 KB is
+ * seen (the set of all numbers alone has 128 KB), and with 1,000 one of 512 bytes.
  */
-#define SLACK	256
+#define SLACK	512
 
 TEST_F_TIMEOUT(lifecycle, modules_that_come_and_go_cost_nothing, 3600)
 {

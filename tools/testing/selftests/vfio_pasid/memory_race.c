@@ -166,7 +166,8 @@ TEST_F(memory_race, who_wants_what_is_being_pinned_waits)
 	close(uffd);
 }
 
-TEST_F(memory_race, who_waits_for_what_fails_pins_it_anew)
+/* Not long, as who is forgotten waits for ever. */
+TEST_F_TIMEOUT(memory_race, who_waits_for_what_fails_pins_it_anew, 60)
 {
 	struct registering first, overlap;
 	int uffd = pages_arrive_later(self->memory + 8 * PAGE, 1);
