@@ -31,7 +31,7 @@ use crate::{
     },
     mm::VfioMmRef,
     registered::Registered,
-    window::{Interval, Wish},
+    window::{smallest_page, Interval, Wish},
     MODULE, //
 };
 
@@ -269,8 +269,7 @@ impl Container {
         let mut contents = self.contents.write();
         let contents = contents.as_mut().ok_or(ENODEV)?;
         let own = self.stock.own_space()?;
-        let page = own.page_sizes & own.page_sizes.wrapping_neg();
-        let window = wish.within(own.aperture, page)?;
+        let window = wish.within(own.aperture, smallest_page(own.page_sizes))?;
         self.stock.narrow(window)?;
         contents.window = Some(window);
         Ok((window, own.page_sizes))

@@ -4,6 +4,11 @@
 
 use kernel::prelude::*;
 
+/// The smallest page in bytes of those that `sizes` has a bit for; 0 if it has none.
+pub(crate) fn smallest_page(sizes: u64) -> u64 {
+    sizes & sizes.wrapping_neg()
+}
+
 /// An interval of IO addresses in bytes, both ends included, so that the last byte of the address
 /// space can be said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,6 +198,14 @@ mod tests {
     fn granted(start: u64, size: u64, aperture: Interval) -> Result<(u64, u64)> {
         let window = Window::negotiate(Wish::new(start, size)?, aperture, 4096, &[])?;
         Ok((window.interval().start(), window.interval().size()))
+    }
+
+    #[test]
+    fn smallest_page_is_the_lowest_bit() {
+        assert_eq!(smallest_page(0x4020_1000), 0x1000);
+        assert_eq!(smallest_page(0x1_0000), 0x1_0000);
+        assert_eq!(smallest_page(1 << 63), 1 << 63);
+        assert_eq!(smallest_page(0), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     trace,
     vfio::PinnedDevice, //
 };
-use crate::window::Interval;
+use crate::window::{smallest_page, Interval};
 
 /// A paging domain that can be attached under a PASID.
 ///
@@ -80,8 +80,7 @@ impl Domain {
 
     /// The smallest page in bytes.
     pub(crate) fn page(&self) -> u64 {
-        let sizes = self.page_sizes();
-        sizes & sizes.wrapping_neg()
+        smallest_page(self.page_sizes())
     }
 
     /// The IO addresses that the domain can map.
