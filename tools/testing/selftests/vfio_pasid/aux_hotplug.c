@@ -101,20 +101,6 @@ static int put_in(void)
 
 /* The kernel's side. */
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t length = strlen(text);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, length) != length)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static bool wait_for(const char *path, bool there)
 {
 	for (int i = 0; i < PATIENCE * 10; i++) {

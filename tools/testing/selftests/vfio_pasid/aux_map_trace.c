@@ -7,7 +7,6 @@
  */
 #include <kselftest_harness.h>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "pasid_device.h"
@@ -19,29 +18,17 @@
 #define INSTANCE	"/sys/kernel/tracing/instances/aux_map_trace"
 #define EVENTS		INSTANCE "/events/vfio_pasid"
 
-static int write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* An instance has events of its own: whoever else traces is not disturbed. */
 static int trace_start(void)
 {
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
 		return -errno;
-	return write_to(EVENTS "/enable", "1");
+	return write_file(EVENTS "/enable", "1");
 }
 
 static void trace_stop(void)
 {
-	write_to(EVENTS "/enable", "0");
+	write_file(EVENTS "/enable", "0");
 	rmdir(INSTANCE);
 }
 
@@ -130,7 +117,7 @@ static int trace_read(struct trace *trace)
 		}
 	}
 	fclose(file);
-	return ret ? ret : write_to(INSTANCE "/trace", "");
+	return ret ? ret : write_file(INSTANCE "/trace", "");
 }
 
 static void print(const struct trace *trace)
@@ -306,7 +293,7 @@ FIXTURE_SETUP(aux_map_trace)
 	self->second = device_index(20, 1);
 	ASSERT_LE(0, self->second);
 	ASSERT_EQ(0, trace_start());
-	ASSERT_EQ(0, write_to(INSTANCE "/trace", ""));
+	ASSERT_EQ(0, write_file(INSTANCE "/trace", ""));
 	ASSERT_EQ(0, owner_open(&self->owner, self->index, self->second));
 	self->fd = self->owner.container.fd;
 }

@@ -44,19 +44,6 @@ static struct {
 FIXTURE(fail_nth) {
 };
 
-static int write_number(const char *path, const char *number)
-{
-	int fd = open(path, O_WRONLY);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, number, strlen(number)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* Allocations that may wait fail too; no messages for each. */
 static int inject_everything(void)
 {
@@ -79,7 +66,7 @@ static int inject_everything(void)
 
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s",
 			 settings[i].file);
-		ret = write_number(path, settings[i].number);
+		ret = write_file(path, settings[i].number);
 		if (ret)
 			return ret;
 	}

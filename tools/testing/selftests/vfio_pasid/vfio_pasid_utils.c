@@ -26,6 +26,19 @@
 
 #define MAX_GROUPS	64
 
+/* Truncated as by a shell's `>`: that is what empties the kernel's trace. */
+int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
 /* Modules */
 
 static void module_file(char *path, size_t size, const char *name)
@@ -554,18 +567,6 @@ int function_find(struct function *function, const char *pattern)
 		ret = function->group < 0 ? function->group : 0;
 	}
 	globfree(&found);
-	return ret;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
 	return ret;
 }
 

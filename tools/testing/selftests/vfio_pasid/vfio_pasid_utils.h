@@ -28,6 +28,9 @@ typedef __u64 u64;
 #define PASID_LAST	((1u << 20) - 1)
 #define PAGE		4096
 
+/* Writes @text to a file that is there, instead of what it has. */
+int write_file(const char *path, const char *text);
+
 /* Modules. */
 
 /* The parameters of vfio_pasid. */
