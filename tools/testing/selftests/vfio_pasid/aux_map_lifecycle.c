@@ -18,22 +18,17 @@
 
 /* What is in use, of everything that is counted somewhere. */
 struct usage {
-	long counts[7];
+	long counts[ARRAY_SIZE(counted_kinds)];
 	long pinned;
 	long locked;
-};
-
-static const char *const kinds[] = {
-	"containers", "pasids", "spaces", "attachments", "mappings",
-	"registrations", "pinned_pages",
 };
 
 static struct usage usage(void)
 {
 	struct usage usage = { .pinned = pinned_pages(), .locked = vm_locked() };
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		usage.counts[i] = count_of(kinds[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++)
+		usage.counts[i] = count_of(counted_kinds[i]);
 	return usage;
 }
 
@@ -55,9 +50,9 @@ static bool becomes_used(const struct usage *expected)
 		usleep(10 * 1000);
 	}
 	now = usage();
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++)
 		if (now.counts[i] != expected->counts[i])
-			printf("# %s: %ld instead of %ld\n", kinds[i],
+			printf("# %s: %ld instead of %ld\n", counted_kinds[i],
 			       now.counts[i], expected->counts[i]);
 	printf("# pinned pages: %ld instead of %ld; VmLck: %ld instead of %ld\n",
 	       now.pinned, expected->pinned, now.locked, expected->locked);
@@ -171,7 +166,7 @@ FIXTURE_SETUP(aux_map_lifecycle)
 	self->index = device_index(20, 0);
 	self->before = usage();
 	/* Nobody else is here. */
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++)
 		ASSERT_EQ(0, self->before.counts[i]);
 	ASSERT_EQ(0, owner_open(&self->owner, self->index));
 	self->fd = self->owner.container.fd;

@@ -154,14 +154,9 @@ static void note_own_space(struct state *state, int fd)
 
 static void look(struct state *state)
 {
-	static const char *const kinds[] = {
-		"containers", "pasids", "spaces", "attachments", "mappings",
-		"registrations", "pinned_pages",
-	};
-
 	state->text[0] = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		note(state, kinds[i], count_of(kinds[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++)
+		note(state, counted_kinds[i], count_of(counted_kinds[i]));
 	note(state, "VmLck", vm_locked());
 	note(state, "pinned", pinned_pages());
 	note(state, "used", pasid_used(machine.fd));

@@ -984,15 +984,11 @@ FIXTURE_SETUP(noise)
 /* Whatever was, nothing of it is left, and every group can be had. */
 FIXTURE_TEARDOWN(noise)
 {
-	static const char * const kinds[] = {
-		"containers", "pasids", "spaces", "attachments", "mappings",
-		"registrations", "pinned_pages",
-	};
 	struct container container;
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		EXPECT_EQ(0, count_of(kinds[i])) {
-			TH_LOG("%s", kinds[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++) {
+		EXPECT_EQ(0, count_of(counted_kinds[i])) {
+			TH_LOG("%s", counted_kinds[i]);
 		}
 	}
 	EXPECT_EQ(self->pinned, pinned_pages());

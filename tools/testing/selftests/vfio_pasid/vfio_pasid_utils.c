@@ -882,6 +882,11 @@ long number_in(const char *path, const char *name)
 	return value;
 }
 
+const char *const counted_kinds[7] = {
+	"containers", "pasids", "spaces", "attachments", "mappings",
+	"registrations", "pinned_pages",
+};
+
 long count_of(const char *kind)
 {
 	return number_in("/sys/kernel/debug/vfio_pasid/in_use", kind);

@@ -188,7 +188,9 @@ long aux_unmap_all(int container, u32 pasid);
 
 /* What there is. */
 
-/* What vfio_pasid has of @kind, a line of debugfs' vfio_pasid/in_use. */
+/* What vfio_pasid counts, the lines of debugfs' vfio_pasid/in_use. */
+extern const char *const counted_kinds[7];
+/* How many it has of @kind. */
 long count_of(const char *kind);
 /* The process's locked memory (VmLck) in bytes. */
 long vm_locked(void);
