@@ -142,19 +142,6 @@ TEST_F(aux_dma, spaces_come_and_go_each_by_itself)
 
 /* The container's own space. */
 
-static int map(int container, void *memory, u64 iova)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory,
-		.iova = iova,
-		.size = PAGE,
-	};
-
-	return call(container, VFIO_IOMMU_MAP_DMA, &map);
-}
-
 TEST_F(aux_dma, the_containers_own_space_stays_as_it_is)
 {
 	long pasid = aux_create(self->fd);
@@ -162,7 +149,7 @@ TEST_F(aux_dma, the_containers_own_space_stays_as_it_is)
 
 	ASSERT_LT(0, pasid);
 	ASSERT_NE(NULL, page);
-	ASSERT_EQ(0, map(self->fd, page, IOVA));
+	ASSERT_EQ(0, map_dma(self->fd, page, IOVA, PAGE));
 	ASSERT_TRUE(device_reaches(&self->device, NO_PASID_TAG, IOVA, page));
 
 	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));

@@ -172,30 +172,6 @@ TEST_F(aux_map_dma, mapped_pages_enforce_coherency)
 
 /* One address in several spaces. */
 
-static int map_own(int container, void *memory, u64 iova)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory,
-		.iova = iova,
-		.size = PAGE,
-	};
-
-	return call(container, VFIO_IOMMU_MAP_DMA, &map);
-}
-
-static int unmap_own(int container, u64 iova)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = PAGE,
-	};
-
-	return call(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
-}
-
 TEST_F(aux_map_dma, the_same_address_is_another_one_in_each_space)
 {
 	u8 *memory = new_registered(self->fd, 2 * PAGE);
@@ -205,7 +181,7 @@ TEST_F(aux_map_dma, the_same_address_is_another_one_in_each_space)
 	ASSERT_NE(NULL, memory);
 	ASSERT_LT(0, pasid);
 	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
-	ASSERT_EQ(0, map_own(self->fd, own, IOVA));
+	ASSERT_EQ(0, map_dma(self->fd, own, IOVA, PAGE));
 	ASSERT_EQ(0, MAP(READ_WRITE, memory, IOVA, PAGE));
 	ASSERT_EQ(0, aux_map(self->fd, pasid, READ_WRITE, second, IOVA, PAGE));
 	for (int round = 0; round < 3; round++) {
@@ -222,7 +198,7 @@ TEST_F(aux_map_dma, the_same_address_is_another_one_in_each_space)
 	ASSERT_EQ(no_page(), TOUCH(self->pasid, IOVA));
 	ASSERT_TRUE(REACHES(pasid, IOVA, second));
 	ASSERT_TRUE(REACHES(NO_PASID_TAG, IOVA, own));
-	ASSERT_EQ(0, unmap_own(self->fd, IOVA));
+	ASSERT_EQ(PAGE, unmap_dma(self->fd, IOVA, PAGE));
 	ASSERT_EQ(no_page(), TOUCH(NO_PASID_TAG, IOVA));
 	ASSERT_TRUE(REACHES(pasid, IOVA, second));
 	ASSERT_EQ(0, aux_destroy(self->fd, pasid));
@@ -239,14 +215,14 @@ TEST_F(aux_map_dma, spaces_may_share_memory)
 	ASSERT_NE(NULL, memory);
 	ASSERT_LT(0, pasid);
 	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
-	ASSERT_EQ(0, map_own(self->fd, memory, IOVA));
+	ASSERT_EQ(0, map_dma(self->fd, memory, IOVA, PAGE));
 	ASSERT_EQ(0, MAP(READ_WRITE, memory, IOVA + PAGE, PAGE));
 	ASSERT_EQ(0, aux_map(self->fd, pasid, READ, memory, IOVA, PAGE));
 	ASSERT_TRUE(REACHES(NO_PASID_TAG, IOVA, memory));
 	ASSERT_TRUE(REACHES(self->pasid, IOVA + PAGE, memory));
 	ASSERT_EQ(DMA_DONE, PEEK(pasid, IOVA));
 	ASSERT_EQ(NO_WRITE, TOUCH(pasid, IOVA));
-	ASSERT_EQ(0, unmap_own(self->fd, IOVA));
+	ASSERT_EQ(PAGE, unmap_dma(self->fd, IOVA, PAGE));
 	ASSERT_TRUE(REACHES(self->pasid, IOVA + PAGE, memory));
 }
 

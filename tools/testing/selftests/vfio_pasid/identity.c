@@ -234,28 +234,14 @@ TEST_F(identity, a_forked_child_may_check_the_extension)
 
 static long stock_ioctls(void *container)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = 0x100000,
-		.size = PAGE,
-	};
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)before_hole(PAGE),
-		.iova = 0x100000,
-		.size = PAGE,
-	};
 	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
 	int fd = *(int *)container;
 	long ret;
 
 	ret = call(fd, VFIO_IOMMU_GET_INFO, &info);
 	if (!ret)
-		ret = call(fd, VFIO_IOMMU_MAP_DMA, &map);
-	if (!ret)
-		ret = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
-	if (!ret && unmap.size != PAGE)
+		ret = map_dma(fd, before_hole(PAGE), 0x100000, PAGE);
+	if (!ret && unmap_dma(fd, 0x100000, PAGE) != PAGE)
 		ret = -EPROTO;
 	return ret;
 }

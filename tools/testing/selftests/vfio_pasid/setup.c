@@ -126,38 +126,14 @@ static int narrow(int fd, u64 start, u64 size)
 	return do_setup(fd, start, size, &granted);
 }
 
-/* A page of the container's own space. */
-static int map_page(int fd, void *memory, u64 iova)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory,
-		.iova = iova,
-		.size = PAGE,
-	};
-
-	return call(fd, VFIO_IOMMU_MAP_DMA, &map);
-}
-
-static int unmap_page(int fd, u64 iova)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = PAGE,
-	};
-	int ret = call(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
-
-	return ret ? ret : unmap.size == PAGE ? 0 : -EPROTO;
-}
-
-/* 0 if it can be mapped, and is unmapped again. */
+/* 0 if a page of the container's own space can be mapped, and is unmapped. */
 static int try_page(int fd, void *memory, u64 iova)
 {
-	int ret = map_page(fd, memory, iova);
+	int ret = map_dma(fd, memory, iova, PAGE);
 
-	return ret ? ret : unmap_page(fd, iova);
+	if (!ret && unmap_dma(fd, iova, PAGE) != PAGE)
+		ret = -EPROTO;
+	return ret;
 }
 
 FIXTURE(setup) {
@@ -357,7 +333,7 @@ TEST_F(setup, the_window_stays_when_another_group_leaves)
 	ASSERT_LE(0, second);
 	ASSERT_EQ(0, set_container(second, self->fd));
 	ASSERT_EQ(0, narrow(self->fd, HOLE - MB, 65 * MB));
-	ASSERT_EQ(0, map_page(self->fd, self->memory, HOLE - PAGE));
+	ASSERT_EQ(0, map_dma(self->fd, self->memory, HOLE - PAGE, PAGE));
 	ASSERT_TRUE(is_now(self->fd, &left));
 	/* The one that was there first, too. */
 	for (int round = 0; round < 4; round++) {
@@ -374,7 +350,7 @@ TEST_F(setup, the_window_stays_when_another_group_leaves)
 		ASSERT_TRUE(is_now(self->fd, &left));
 	}
 	/* What was mapped before still is. */
-	ASSERT_EQ(0, unmap_page(self->fd, HOLE - PAGE));
+	ASSERT_EQ(PAGE, unmap_dma(self->fd, HOLE - PAGE, PAGE));
 	close(second);
 }
 
@@ -415,12 +391,12 @@ TEST_F(setup, the_window_stays_when_the_last_group_with_an_iommu_leaves)
 	ASSERT_EQ(0, narrow(self->fd, 16 * MB, 16 * MB));
 	for (int round = 0; round < 2; round++) {
 		ASSERT_TRUE(is_now(self->fd, &left));
-		ASSERT_EQ(0, map_page(self->fd, self->memory, 16 * MB));
+		ASSERT_EQ(0, map_dma(self->fd, self->memory, 16 * MB, PAGE));
 		ASSERT_EQ(0, unset_container(self->container.group));
 		ASSERT_EQ(-EINVAL, try_page(self->fd, self->memory,
 					    16 * MB - PAGE));
 		ASSERT_EQ(-EINVAL, try_page(self->fd, self->memory, 32 * MB));
-		ASSERT_EQ(0, unmap_page(self->fd, 16 * MB));
+		ASSERT_EQ(PAGE, unmap_dma(self->fd, 16 * MB, PAGE));
 		ASSERT_EQ(-EOPNOTSUPP, narrow(self->fd, 0, 0));
 		ASSERT_EQ(0, set_container(self->container.group, self->fd));
 	}
@@ -501,7 +477,7 @@ TEST_F(setup, EBUSY_if_something_is_mapped_outside)
 		u64 to = iova == BEHIND_HOLE ? HOLE : iova;
 		struct own_space left;
 
-		ASSERT_EQ(0, map_page(self->fd, self->memory, iova));
+		ASSERT_EQ(0, map_dma(self->fd, self->memory, iova, PAGE));
 		/* It lies before the window, or behind it. */
 		if (from < end)
 			ASSERT_EQ(-EBUSY, narrow(self->fd, from, end - from));
@@ -516,12 +492,12 @@ TEST_F(setup, EBUSY_if_something_is_mapped_outside)
 		ASSERT_EQ(0, narrow(self->fd, iova, PAGE));
 		left = within(&self->all, iova, iova + PAGE - 1);
 		ASSERT_TRUE(is_now(self->fd, &left));
-		ASSERT_EQ(0, unmap_page(self->fd, iova));
+		ASSERT_EQ(PAGE, unmap_dma(self->fd, iova, PAGE));
 		self->fd = open_anew(&self->container, variant->type,
 				     &self->all);
 		ASSERT_LE(0, self->fd);
-		ASSERT_EQ(0, map_page(self->fd, self->memory, iova));
-		ASSERT_EQ(0, unmap_page(self->fd, iova));
+		ASSERT_EQ(0, map_dma(self->fd, self->memory, iova, PAGE));
+		ASSERT_EQ(PAGE, unmap_dma(self->fd, iova, PAGE));
 		ASSERT_EQ(0, narrow(self->fd, 4 * GB, GB));
 		self->fd = open_anew(&self->container, variant->type,
 				     &self->all);

@@ -368,29 +368,17 @@ static void own_info(struct owner *owner, struct space *space, u32 pasid)
 /* The same memory in the container's own space, by the stock ioctls. */
 static void own_dma(struct owner *owner)
 {
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)owner->memory,
-		.iova = owner->dma_iova,
-		.size = SLICE,
-	};
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = owner->dma_iova,
-		.size = SLICE,
-	};
+	int fd = storm.container.fd;
 	long ret;
 
 	if (chance(owner, 2)) {
-		ret = call(storm.container.fd, VFIO_IOMMU_MAP_DMA, &map);
+		ret = map_dma(fd, owner->memory, owner->dma_iova, SLICE);
 		expect("MAP_DMA", ret, ret == (owner->dma ? -EEXIST : 0), 0);
 		owner->dma = true;
 		return;
 	}
-	ret = call(storm.container.fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
-	expect("UNMAP_DMA", ret, !ret && unmap.size == (owner->dma ? SLICE : 0),
-	       unmap.size);
+	ret = unmap_dma(fd, owner->dma_iova, SLICE);
+	expect("UNMAP_DMA", ret, ret == (owner->dma ? SLICE : 0), 0);
 	owner->dma = false;
 }
 

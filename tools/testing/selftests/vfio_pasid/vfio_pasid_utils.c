@@ -710,6 +710,31 @@ bool pasid_is_free(int container, u32 pasid)
 	return true;
 }
 
+int map_dma(int container, const void *memory, u64 iova, u64 size)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
+	};
+
+	return call(container, VFIO_IOMMU_MAP_DMA, &map);
+}
+
+long unmap_dma(int container, u64 iova, u64 size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+	long ret = call(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+
+	return ret ? ret : (long)unmap.size;
+}
+
 static long create(int container, u32 flags, u32 pasid)
 {
 	struct vfio_iommu_aux_create create = {

@@ -152,6 +152,11 @@ long pasid_quota(int container);
 /* Whether nobody holds @pasid: tries to take it and gives it back. */
 bool pasid_is_free(int container, u32 pasid);
 
+/* The container's own space, by the stock ioctls; for reading and writing. */
+int map_dma(int container, const void *memory, u64 iova, u64 size);
+/* How many bytes were mapped. */
+long unmap_dma(int container, u64 iova, u64 size);
+
 /* A new aux space: its PASID. */
 long aux_create(int container);
 int aux_create_fixed(int container, u32 pasid);
