@@ -417,51 +417,17 @@ static u64 *page_of(struct beside *beside, int space)
 	return beside->memory + space * PAGE / sizeof(*beside->memory);
 }
 
-static int register_beside(struct beside *beside)
-{
-	struct vfio_iommu_register_memory memory = {
-		.argsz = sizeof(memory),
-		.vaddr = (uintptr_t)beside->memory,
-		.size = SPACES * PAGE,
-	};
-
-	return call(beside->container.fd, VFIO_IOMMU_REGISTER_MEMORY, &memory);
-}
-
-static int map_page(struct beside *beside, int space)
-{
-	struct vfio_iommu_aux_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
-		.pasid = beside->pasids[space],
-		.vaddr = (uintptr_t)page_of(beside, space),
-		.iova = IOVA,
-		.size = PAGE,
-	};
-
-	return call(beside->container.fd, VFIO_IOMMU_AUX_MAP, &map);
-}
-
-static int unmap_page(struct beside *beside, int space)
-{
-	struct vfio_iommu_aux_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.pasid = beside->pasids[space],
-		.iova = IOVA,
-		.size = PAGE,
-	};
-
-	return call(beside->container.fd, VFIO_IOMMU_AUX_UNMAP, &unmap);
-}
-
 /* Maps each page, lets the device write and read it, and unmaps it again. */
 static void use_spaces(struct __test_metadata *_metadata,
 		       struct beside *beside, u64 round)
 {
+	int fd = beside->container.fd;
 	struct outcome outcome;
 
 	for (int space = 0; space < SPACES; space++)
-		ASSERT_EQ(0, map_page(beside, space));
+		ASSERT_EQ(0, aux_map(fd, beside->pasids[space],
+				     VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
+				     page_of(beside, space), IOVA, PAGE));
 	for (int space = 0; space < SPACES; space++) {
 		u64 data = round * SPACES + space;
 
@@ -479,7 +445,8 @@ static void use_spaces(struct __test_metadata *_metadata,
 		ASSERT_EQ(DMA_DONE, outcome.status);
 		device_get_data(&beside->device, &data, sizeof(data));
 		ASSERT_EQ(round * SPACES + space, data);
-		ASSERT_EQ(0, unmap_page(beside, space));
+		ASSERT_EQ(PAGE, aux_unmap(fd, beside->pasids[space], IOVA,
+					  PAGE));
 		ASSERT_EQ(no_page(), device_touch(&beside->device,
 						  beside->pasids[space], IOVA));
 	}
@@ -521,7 +488,8 @@ TEST_F(beside_testpmd, aux_spaces_are_used)
 	time_t end;
 	u64 round;
 
-	ASSERT_EQ(0, register_beside(beside));
+	ASSERT_EQ(0, register_memory(beside->container.fd, 0, beside->memory,
+				     SPACES * PAGE));
 	for (int space = 0; space < SPACES; space++) {
 		long pasid = aux_create(beside->container.fd);
 
