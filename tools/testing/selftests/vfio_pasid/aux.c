@@ -509,17 +509,6 @@ TEST_F(aux, the_narrowest_group_counts)
 
 /* AUX_CREATE: the window. */
 
-static int create_window(int container, u64 start, u64 size,
-			 struct vfio_iommu_aux_create *create)
-{
-	*create = (struct vfio_iommu_aux_create) {
-		.argsz = sizeof(*create),
-		.iova_start = start,
-		.iova_size = size,
-	};
-	return call(container, VFIO_IOMMU_AUX_CREATE, create);
-}
-
 /* First-stage tables have the lower half of 48 bits, second-stage ones all. */
 static u64 aperture(void)
 {
@@ -530,7 +519,7 @@ TEST_F(aux, no_wish_grants_all_there_is)
 {
 	struct vfio_iommu_aux_create create;
 
-	ASSERT_EQ(0, create_window(self->fd, 0, 0, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, 0, 0, &create));
 	ASSERT_EQ(0, create.iova_start);
 	ASSERT_EQ(aperture(), create.iova_size);
 	ASSERT_EQ(PAGE, create.pgsize_bitmap & -create.pgsize_bitmap);
@@ -551,15 +540,15 @@ TEST_F(aux, a_wish_is_cut_to_what_can_be_served)
 	struct vfio_iommu_aux_create create;
 
 	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
-		ASSERT_EQ(0, create_window(self->fd, wishes[i].start,
-					   wishes[i].size, &create));
+		ASSERT_EQ(0, aux_create_window(self->fd, wishes[i].start,
+					       wishes[i].size, &create));
 		ASSERT_EQ(wishes[i].granted_start, create.iova_start);
 		ASSERT_EQ(wishes[i].granted_size, create.iova_size);
 	}
-	ASSERT_EQ(0, create_window(self->fd, 0, UINT64_MAX, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, 0, UINT64_MAX, &create));
 	ASSERT_EQ(aperture(), create.iova_size);
-	ASSERT_EQ(0, create_window(self->fd, aperture() - PAGE, UINT64_MAX -
-				   aperture(), &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, aperture() - PAGE,
+				       UINT64_MAX - aperture(), &create));
 	ASSERT_EQ(aperture() - PAGE, create.iova_start);
 	ASSERT_EQ(PAGE, create.iova_size);
 }
@@ -569,10 +558,10 @@ TEST_F(aux, EINVAL_if_the_wish_makes_no_sense)
 	struct vfio_iommu_aux_create create;
 	long used = pasid_used(self->fd);
 
-	ASSERT_EQ(-EINVAL, create_window(self->fd, PAGE, 0, &create));
-	ASSERT_EQ(-EINVAL, create_window(self->fd, UINT64_MAX, 0, &create));
-	ASSERT_EQ(-EINVAL, create_window(self->fd, UINT64_MAX, 2, &create));
-	ASSERT_EQ(-EINVAL, create_window(self->fd, PAGE, UINT64_MAX, &create));
+	ASSERT_EQ(-EINVAL, aux_create_window(self->fd, PAGE, 0, &create));
+	ASSERT_EQ(-EINVAL, aux_create_window(self->fd, UINT64_MAX, 0, &create));
+	ASSERT_EQ(-EINVAL, aux_create_window(self->fd, UINT64_MAX, 2, &create));
+	ASSERT_EQ(-EINVAL, aux_create_window(self->fd, PAGE, UINT64_MAX, &create));
 	ASSERT_EQ(used, pasid_used(self->fd));
 }
 
@@ -581,10 +570,10 @@ TEST_F(aux, ERANGE_if_nothing_of_the_wish_can_be_served)
 	struct vfio_iommu_aux_create create;
 	long used = pasid_used(self->fd);
 
-	ASSERT_EQ(-ERANGE, create_window(self->fd, aperture(), PAGE, &create));
-	ASSERT_EQ(-ERANGE, create_window(self->fd, UINT64_MAX, 1, &create));
-	ASSERT_EQ(-ERANGE, create_window(self->fd, 0, PAGE - 1, &create));
-	ASSERT_EQ(-ERANGE, create_window(self->fd, 1, PAGE, &create));
+	ASSERT_EQ(-ERANGE, aux_create_window(self->fd, aperture(), PAGE, &create));
+	ASSERT_EQ(-ERANGE, aux_create_window(self->fd, UINT64_MAX, 1, &create));
+	ASSERT_EQ(-ERANGE, aux_create_window(self->fd, 0, PAGE - 1, &create));
+	ASSERT_EQ(-ERANGE, aux_create_window(self->fd, 1, PAGE, &create));
 	ASSERT_EQ(used, pasid_used(self->fd));
 }
 
@@ -776,10 +765,6 @@ TEST_F(aux, PASID_INFO_tells_what_vfio_pci_hides)
 
 /* AUX_INFO. */
 
-/* What of the whole machine is the same in every space: the interrupts. */
-#define MSI_START	0xfee00000
-#define MSI_SIZE	0x100000
-
 TEST_F(aux, info_reports_window_holes_and_groups)
 {
 	struct aux_info info = { .head.cursor = 0 };
@@ -790,7 +775,7 @@ TEST_F(aux, info_reports_window_holes_and_groups)
 	ASSERT_LE(0, group);
 	device = device_of(group, index);
 	ASSERT_LE(0, device);
-	ASSERT_EQ(0, create_window(self->fd, PAGE, 1ull << 40, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, PAGE, 1ull << 40, &create));
 	ASSERT_EQ(0, aux_info(self->fd, create.pasid, AUX_ENTRIES, &info));
 	ASSERT_EQ(PAGE, info.head.iova_start);
 	ASSERT_EQ(1ull << 40, info.head.iova_size);
@@ -828,11 +813,11 @@ TEST_F(aux, a_hole_is_only_what_is_in_the_window)
 	struct aux_info info = { .head.cursor = 0 };
 	struct vfio_iommu_aux_create create;
 
-	ASSERT_EQ(0, create_window(self->fd, 0, MSI_START, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, 0, MSI_START, &create));
 	ASSERT_EQ(0, aux_info(self->fd, create.pasid, AUX_ENTRIES, &info));
 	ASSERT_EQ(0, info.head.count);
-	ASSERT_EQ(0, create_window(self->fd, MSI_START + PAGE, 2 * PAGE,
-				   &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, MSI_START + PAGE, 2 * PAGE,
+				       &create));
 	ASSERT_EQ(0, aux_info(self->fd, create.pasid, AUX_ENTRIES, &info));
 	ASSERT_EQ(1, info.head.count);
 	ASSERT_EQ(MSI_START + PAGE, info.entries[0].iova);

@@ -67,10 +67,10 @@ TEST_F(aux_dma, a_space_is_seen_from_attach_to_detach)
 TEST_F(aux_dma, an_empty_space_is_empty_and_enforces_coherency)
 {
 	static const enum command commands[] = { DMA_READ, DMA_WRITE };
-	struct vfio_iommu_aux_create create = { .argsz = sizeof(create) };
+	struct vfio_iommu_aux_create create;
 	u64 end;
 
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_AUX_CREATE, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, 0, 0, &create));
 	ASSERT_EQ(0, aux_attach(self->fd, create.pasid, self->group));
 	end = create.iova_start + create.iova_size;
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {

@@ -16,10 +16,6 @@
 #define WRITE		VFIO_AUX_MAP_WRITE
 #define READ_WRITE	(READ | WRITE)
 
-/* What of the whole machine is the same in every space: the interrupts. */
-#define MSI_START	0xfee00000
-#define MSI_SIZE	0x100000
-
 /* Everything that a test uses goes anew with other parameters of the module. */
 struct setting {
 	struct container container;
@@ -608,17 +604,6 @@ TEST_F(aux_map, the_same_memory_at_many_addresses)
 
 /* Windows. */
 
-static int create_window(int container, u64 start, u64 size,
-			 struct vfio_iommu_aux_create *create)
-{
-	*create = (struct vfio_iommu_aux_create) {
-		.argsz = sizeof(*create),
-		.iova_start = start,
-		.iova_size = size,
-	};
-	return call(container, VFIO_IOMMU_AUX_CREATE, create);
-}
-
 /* Maps and unmaps again; the error. */
 static int try_map(int fd, u32 pasid, const u8 *memory, u64 iova, u64 size)
 {
@@ -636,8 +621,8 @@ TEST_F(aux_map, ERANGE_outside_of_the_window)
 {
 	struct vfio_iommu_aux_create create;
 
-	ASSERT_EQ(0, create_window(self->fd, IOVA + 4 * PAGE, 3 * PAGE,
-				   &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, IOVA + 4 * PAGE, 3 * PAGE,
+				       &create));
 	ASSERT_EQ(IOVA + 4 * PAGE, create.iova_start);
 	ASSERT_EQ(3 * PAGE, create.iova_size);
 	for (int first = 0; first < 12; first++) {
@@ -660,7 +645,7 @@ TEST_F(aux_map, ERANGE_beyond_what_the_IOMMU_has)
 	struct vfio_iommu_aux_create create;
 	u64 end;
 
-	ASSERT_EQ(0, create_window(self->fd, 0, 0, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, 0, 0, &create));
 	end = create.iova_start + create.iova_size;
 	ASSERT_EQ(first_stage() ? 1ull << 47 : 1ull << 48, end);
 	ASSERT_EQ(0, TRY_MAP(create.pasid, 0, 1));

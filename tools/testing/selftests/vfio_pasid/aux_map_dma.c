@@ -12,7 +12,6 @@
 #include "pasid_device.h"
 
 #define IOVA		0x40000000ull
-#define MSI_START	0xfee00000ull
 #define KB		1024ull
 #define MB		(1024 * KB)
 #define GB		(1024 * MB)
@@ -305,13 +304,9 @@ TEST_F(aux_map_dma, another_pasid_or_none_finds_nothing)
 
 TEST_F(aux_map_dma, nothing_outside_of_the_window_or_in_a_hole)
 {
-	struct vfio_iommu_aux_create create = {
-		.argsz = sizeof(create),
-		.iova_start = IOVA,
-		.iova_size = MSI_START + GB - IOVA,
-	};
 	u8 *memory = new_registered(self->fd, 4 * PAGE);
-	const u64 end = IOVA + create.iova_size;
+	struct vfio_iommu_aux_create create;
+	const u64 end = MSI_START + GB;
 	static const struct {
 		u64 iova;
 		u64 size;
@@ -323,7 +318,7 @@ TEST_F(aux_map_dma, nothing_outside_of_the_window_or_in_a_hole)
 	};
 
 	ASSERT_NE(NULL, memory);
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_AUX_CREATE, &create));
+	ASSERT_EQ(0, aux_create_window(self->fd, IOVA, end - IOVA, &create));
 	ASSERT_EQ(0, aux_attach(self->fd, create.pasid, self->group));
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		ASSERT_EQ(-ERANGE, aux_map(self->fd, create.pasid, READ_WRITE,

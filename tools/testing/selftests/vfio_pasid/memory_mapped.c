@@ -144,7 +144,7 @@ TEST_F(memory_mapped, close_unmaps_and_unpins)
 TEST_F(memory_mapped, a_map_that_fails_does_not_count)
 {
 	ASSERT_EQ(-ERANGE, aux_map(self->fd, self->space, ACCESS, self->memory,
-				   0xfee00000, PAGE));
+				   MSI_START, PAGE));
 	ASSERT_EQ(-ENOENT, aux_map(self->fd, self->space, ACCESS, self->memory,
 				   IOVA, (PAGES + 1) * PAGE));
 	ASSERT_EQ(0, aux_map(self->fd, self->space, ACCESS, self->memory, IOVA,

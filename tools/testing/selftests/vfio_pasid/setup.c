@@ -10,9 +10,8 @@
 
 #define MB		(1024 * 1024ull)
 #define GB		(1024 * MB)
-/* Where interrupts go, so that nothing can be mapped. */
-#define HOLE		0xfee00000ull
-#define BEHIND_HOLE	0xfef00000ull
+#define HOLE		MSI_START
+#define BEHIND_HOLE	(MSI_START + MSI_SIZE)
 
 #define MAX_RANGES	8
 

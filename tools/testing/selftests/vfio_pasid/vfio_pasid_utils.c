@@ -759,6 +759,17 @@ int aux_create_fixed(int container, u32 pasid)
 	return ret == pasid ? 0 : ret < 0 ? ret : -EPROTO;
 }
 
+int aux_create_window(int container, u64 start, u64 size,
+		      struct vfio_iommu_aux_create *create)
+{
+	*create = (struct vfio_iommu_aux_create) {
+		.argsz = sizeof(*create),
+		.iova_start = start,
+		.iova_size = size,
+	};
+	return call(container, VFIO_IOMMU_AUX_CREATE, create);
+}
+
 int aux_destroy(int container, u32 pasid)
 {
 	struct vfio_iommu_aux_destroy destroy = {

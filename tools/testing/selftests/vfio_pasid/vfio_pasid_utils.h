@@ -28,6 +28,10 @@ typedef __u64 u64;
 #define PASID_LAST	((1u << 20) - 1)
 #define PAGE		4096
 
+/* The hole that every space of this machine has: the interrupts. */
+#define MSI_START	0xfee00000ull
+#define MSI_SIZE	0x100000
+
 /* Writes @text to a file that is there, instead of what it has. */
 int write_file(const char *path, const char *text);
 
@@ -160,6 +164,9 @@ long unmap_dma(int container, u64 iova, u64 size);
 /* A new aux space: its PASID. */
 long aux_create(int container);
 int aux_create_fixed(int container, u32 pasid);
+/* With a window; the results are in @create. */
+int aux_create_window(int container, u64 start, u64 size,
+		      struct vfio_iommu_aux_create *create);
 int aux_destroy(int container, u32 pasid);
 int aux_attach(int container, u32 pasid, u32 group);
 int aux_detach(int container, u32 pasid, u32 group);
