@@ -134,23 +134,6 @@ static void owner_close(struct owner *owner)
 	container_close(&owner->container);
 }
 
-/* Nothing is left in the hardware of what had PASID on the group's device. */
-static long touch_anew(int index)
-{
-	struct container container;
-	struct pasid_device device;
-	long ret = container_open_device(&container, index);
-
-	if (ret)
-		return ret;
-	ret = device_start(&device, container.device);
-	if (!ret)
-		ret = device_touch(&device, PASID, IOVA);
-	device_stop(&device);
-	container_close(&container);
-	return ret;
-}
-
 FIXTURE(aux_map_lifecycle) {
 	struct owner owner;
 	struct usage before;
@@ -181,7 +164,7 @@ FIXTURE_TEARDOWN(aux_map_lifecycle)
 {
 	owner_close(&self->owner);
 	EXPECT_TRUE(becomes_used(&self->before));
-	EXPECT_EQ(NO_PASID_ENTRY, touch_anew(self->index));
+	EXPECT_EQ(NO_PASID_ENTRY, device_touch_anew(self->index, PASID, IOVA));
 	EXPECT_TRUE(is_used(&self->before));
 }
 
@@ -275,7 +258,8 @@ TEST_F(aux_map_lifecycle, close_in_any_order)
 		ASSERT_TRUE(is_used(&self->before)) {
 			TH_LOG("order %zu", i);
 		}
-		ASSERT_EQ(NO_PASID_ENTRY, touch_anew(self->index));
+		ASSERT_EQ(NO_PASID_ENTRY,
+			  device_touch_anew(self->index, PASID, IOVA));
 		ASSERT_EQ(0, owner_open(&self->owner, self->index));
 		ASSERT_TRUE(is_used(&self->mapped));
 	}
@@ -347,7 +331,8 @@ TEST_F(aux_map_lifecycle, kill)
 		ASSERT_EQ(3, count_of("mappings"));
 		peer_kill(&peer);
 		ASSERT_TRUE(becomes_used(&self->before));
-		ASSERT_EQ(NO_PASID_ENTRY, touch_anew(self->index));
+		ASSERT_EQ(NO_PASID_ENTRY,
+			  device_touch_anew(self->index, PASID, IOVA));
 	}
 }
 

@@ -39,27 +39,10 @@ FIXTURE_SETUP(aux_race)
 	ASSERT_EQ(0, aux_destroy(self->fd, PASID));
 }
 
-/* Nothing is left on the group that would be in the way of the next one. */
-static long is_as_new(int index)
-{
-	struct container container;
-	struct pasid_device device;
-	long ret = container_open_device(&container, index);
-
-	if (ret)
-		return ret;
-	ret = device_start(&device, container.device);
-	if (!ret)
-		ret = device_touch(&device, PASID, IOVA);
-	device_stop(&device);
-	container_close(&container);
-	return ret;
-}
-
 FIXTURE_TEARDOWN(aux_race)
 {
 	container_close(&self->container);
-	EXPECT_EQ(NO_PASID_ENTRY, is_as_new(self->index));
+	EXPECT_EQ(NO_PASID_ENTRY, device_touch_anew(self->index, PASID, IOVA));
 }
 
 /* Threads that do the same at once, of which one may succeed. */

@@ -307,6 +307,22 @@ long device_touch(struct pasid_device *device, u32 pasid, u64 iova)
 	return ret ? ret : (long)outcome.status;
 }
 
+long device_touch_anew(int index, u32 pasid, u64 iova)
+{
+	struct container container;
+	struct pasid_device device;
+	long ret = container_open_device(&container, index);
+
+	if (ret)
+		return ret;
+	ret = device_start(&device, container.device);
+	if (!ret)
+		ret = device_touch(&device, pasid, iova);
+	device_stop(&device);
+	container_close(&container);
+	return ret;
+}
+
 long device_peek(struct pasid_device *device, u32 pasid, u64 iova)
 {
 	struct outcome outcome;

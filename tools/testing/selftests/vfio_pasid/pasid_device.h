@@ -86,6 +86,11 @@ int device_dma(struct pasid_device *device, enum command command, u32 pasid,
 	       u64 iova, u32 length, struct outcome *outcome);
 /* Writes 8 bytes; the STATUS, or an error. */
 long device_touch(struct pasid_device *device, u32 pasid, u64 iova);
+/*
+ * The same through a new container with the @index-th group, which finds what
+ * the last one has left in the hardware: NO_PASID_ENTRY if that is nothing.
+ */
+long device_touch_anew(int index, u32 pasid, u64 iova);
 /* Reads 8 bytes; the STATUS, or an error. */
 long device_peek(struct pasid_device *device, u32 pasid, u64 iova);
 /*
