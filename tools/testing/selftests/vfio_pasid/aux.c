@@ -5,6 +5,7 @@
  */
 #include <kselftest_harness.h>
 
+#include "conventions.h"
 #include "pasid_device.h"
 
 #define NO_SUCH_GROUP	0x7ffffff0
@@ -52,28 +53,6 @@ TEST_F(aux, the_feature_bit_is_set)
 
 /* What all five have in common. */
 
-struct ioctl {
-	const char *name;
-	unsigned long request;
-	size_t size;
-	u32 flags;		/* those that exist */
-	size_t reserved;	/* offset of the reserved field, or 0 */
-	union {
-		struct {
-			u32 argsz;
-			u32 flags;
-		};
-		struct vfio_iommu_aux_create create;
-		struct vfio_iommu_aux_destroy destroy;
-		struct vfio_iommu_aux_attach attach;
-		struct {
-			u32 argsz_flags[2];
-			u32 pasid;
-			u8 rest[sizeof(struct vfio_iommu_aux_info) - 12];
-		} info;
-	} argument;
-};
-
 #define IOCTLS	5
 
 /* In this order, all of them succeed as they are here. */
@@ -86,10 +65,11 @@ static int good_ioctls(struct ioctl ioctls[IOCTLS], int container, u32 group)
 	ioctls[0] = (struct ioctl) {
 		.name = "AUX_CREATE",
 		.request = VFIO_IOMMU_AUX_CREATE,
-		.size = sizeof(struct vfio_iommu_aux_create),
 		.flags = VFIO_AUX_FIXED_PASID,
 		.reserved = offsetof(struct vfio_iommu_aux_create, reserved),
+		.results = offsetof(struct vfio_iommu_aux_create, iova_start),
 		.argument.create = {
+			.argsz = sizeof(struct vfio_iommu_aux_create),
 			.flags = VFIO_AUX_FIXED_PASID,
 			.pasid = HELD,
 		},
@@ -97,58 +77,46 @@ static int good_ioctls(struct ioctl ioctls[IOCTLS], int container, u32 group)
 	ioctls[1] = (struct ioctl) {
 		.name = "AUX_ATTACH",
 		.request = VFIO_IOMMU_AUX_ATTACH,
-		.size = sizeof(struct vfio_iommu_aux_attach),
-		.argument.attach = { .pasid = loose, .group = group },
+		.argument.attach = {
+			.argsz = sizeof(struct vfio_iommu_aux_attach),
+			.pasid = loose,
+			.group = group,
+		},
 	};
 	ioctls[2] = (struct ioctl) {
 		.name = "AUX_DETACH",
 		.request = VFIO_IOMMU_AUX_DETACH,
-		.size = sizeof(struct vfio_iommu_aux_attach),
-		.argument.attach = { .pasid = attached, .group = group },
+		.argument.attach = {
+			.argsz = sizeof(struct vfio_iommu_aux_attach),
+			.pasid = attached,
+			.group = group,
+		},
 	};
 	ioctls[3] = (struct ioctl) {
 		.name = "AUX_INFO",
 		.request = VFIO_IOMMU_AUX_INFO,
-		.size = sizeof(struct vfio_iommu_aux_info),
-		.argument.info = { .pasid = loose },
+		.results = offsetof(struct vfio_iommu_aux_info, count),
+		.argument.aux_info = {
+			.argsz = sizeof(struct vfio_iommu_aux_info),
+			.pasid = loose,
+		},
 	};
 	ioctls[4] = (struct ioctl) {
 		.name = "AUX_DESTROY",
 		.request = VFIO_IOMMU_AUX_DESTROY,
-		.size = sizeof(struct vfio_iommu_aux_destroy),
 		.reserved = offsetof(struct vfio_iommu_aux_destroy, reserved),
-		.argument.destroy = { .pasid = loose },
+		.argument.destroy = {
+			.argsz = sizeof(struct vfio_iommu_aux_destroy),
+			.pasid = loose,
+		},
 	};
-	for (int i = 0; i < IOCTLS; i++)
-		ioctls[i].argument.argsz = ioctls[i].size;
 	return aux_attach(container, attached, group);
-}
-
-/* Whether it answers so. */
-static bool answers(int container, const struct ioctl *ioctl, void *argument,
-		    long expected)
-{
-	long ret = call(container, ioctl->request, argument);
-
-	if (ret != expected)
-		printf("# %s: %ld instead of %ld\n", ioctl->name, ret, expected);
-	return ret == expected;
-}
-
-static bool all_answer(int container, struct ioctl ioctls[IOCTLS],
-		       long expected)
-{
-	for (int i = 0; i < IOCTLS; i++)
-		if (!answers(container, &ioctls[i], &ioctls[i].argument,
-			     expected))
-			return false;
-	return true;
 }
 
 /* They do so after they were broken only if nothing was half done. */
 static bool all_succeed(int container, struct ioctl ioctls[IOCTLS])
 {
-	return all_answer(container, ioctls, 0);
+	return all_answer(container, ioctls, IOCTLS, 0);
 }
 
 TEST_F(aux, EINVAL_if_argsz_is_too_short)
@@ -156,17 +124,7 @@ TEST_F(aux, EINVAL_if_argsz_is_too_short)
 	struct ioctl ioctls[IOCTLS];
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		const u32 sizes[] = { 0, 1, ioctl->size - 1 };
-
-		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-			ioctl->argument.argsz = sizes[i];
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		ioctl->argument.argsz = ioctl->size;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, refuses_short_argsz));
 	ASSERT_TRUE(all_succeed(self->fd, ioctls));
 }
 
@@ -175,19 +133,8 @@ TEST_F(aux, EINVAL_if_a_flag_is_unknown)
 	struct ioctl ioctls[IOCTLS];
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		u32 flags = ioctl->argument.flags;
-
-		for (int bit = 0; bit < 32; bit++) {
-			if (ioctl->flags & 1u << bit)
-				continue;
-			ioctl->argument.flags = flags | 1u << bit;
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		ioctl->argument.flags = flags;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_unknown_flags));
 	ASSERT_TRUE(all_succeed(self->fd, ioctls));
 }
 
@@ -196,19 +143,8 @@ TEST_F(aux, EINVAL_if_the_reserved_field_is_not_0)
 	struct ioctl ioctls[IOCTLS];
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		u32 *reserved = (void *)&ioctl->argument + ioctl->reserved;
-
-		if (!ioctl->reserved)
-			continue;
-		for (int bit = 0; bit < 32; bit++) {
-			*reserved = 1u << bit;
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		*reserved = 0;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_reserved_field));
 	ASSERT_TRUE(all_succeed(self->fd, ioctls));
 }
 
@@ -217,21 +153,8 @@ TEST_F(aux, EFAULT_if_the_argument_cannot_be_read)
 	struct ioctl ioctls[IOCTLS];
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		void *cut = before_hole(ioctl->size - 1);
-
-		ASSERT_TRUE(answers(self->fd, ioctl, NULL, -EFAULT));
-		ASSERT_TRUE(answers(self->fd, ioctl, unmapped(), -EFAULT));
-		memcpy(cut, &ioctl->argument, ioctl->size - 1);
-		ASSERT_TRUE(answers(self->fd, ioctl, cut, -EFAULT));
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, refuses_bad_pointers));
 	ASSERT_TRUE(all_succeed(self->fd, ioctls));
-}
-
-static void *read_only(const struct ioctl *ioctl)
-{
-	return read_only_copy(&ioctl->argument, ioctl->size);
 }
 
 TEST_F(aux, EFAULT_if_results_cannot_be_written)
@@ -263,51 +186,16 @@ TEST_F(aux, a_larger_argsz_is_good)
 	struct ioctl ioctls[IOCTLS];
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		struct {
-			u8 argument[sizeof(ioctl->argument)];
-			u8 behind[8];
-		} larger;
-
-		memset(&larger, 0x5a, sizeof(larger));
-		ioctl->argument.argsz += 8;
-		memcpy(&larger, &ioctl->argument, ioctl->size);
-		ASSERT_TRUE(answers(self->fd, ioctl, &larger, 0));
-		for (size_t i = ioctl->size; i < sizeof(larger); i++)
-			ASSERT_EQ(0x5a, ((u8 *)&larger)[i]);
-	}
-}
-
-struct foreign {
-	int fd;
-	struct ioctl *ioctls;
-};
-
-static long in_another_process(void *arg)
-{
-	struct foreign *foreign = arg;
-
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &foreign->ioctls[i];
-
-		if (call(foreign->fd, ioctl->request, &ioctl->argument) !=
-		    -EPERM)
-			return i + 1;
-		/* Before anything else is looked at. */
-		if (call(foreign->fd, ioctl->request, NULL) != -EPERM)
-			return i + 1;
-	}
-	return 0;
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, takes_larger_argsz));
 }
 
 TEST_F(aux, EPERM_from_another_process)
 {
 	struct ioctl ioctls[IOCTLS];
-	struct foreign foreign = { self->fd, ioctls };
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
-	ASSERT_EQ(0, in_child(in_another_process, &foreign));
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_another_process));
 	ASSERT_TRUE(all_succeed(self->fd, ioctls));
 }
 
@@ -318,13 +206,13 @@ TEST_F(aux, EINVAL_before_SET_IOMMU_and_after_the_last_group_left)
 
 	ASSERT_EQ(0, good_ioctls(ioctls, self->fd, self->group));
 	ASSERT_LE(0, fresh);
-	ASSERT_TRUE(all_answer(fresh, ioctls, -EINVAL));
+	ASSERT_TRUE(all_answer(fresh, ioctls, IOCTLS, -EINVAL));
 	close(fresh);
 
 	close(self->container.device);
 	self->container.device = -1;
 	ASSERT_EQ(0, unset_container(self->container.group));
-	ASSERT_TRUE(all_answer(self->fd, ioctls, -EINVAL));
+	ASSERT_TRUE(all_answer(self->fd, ioctls, IOCTLS, -EINVAL));
 }
 
 TEST_F(aux, ENOTTY_from_the_stock_type1)
@@ -335,7 +223,7 @@ TEST_F(aux, ENOTTY_from_the_stock_type1)
 	container_close(&self->container);
 	ASSERT_EQ(0, use_type1(TYPE1_STOCK));
 	ASSERT_EQ(0, container_open(&self->container, self->index));
-	ASSERT_TRUE(all_answer(self->container.fd, ioctls, -ENOTTY));
+	ASSERT_TRUE(all_answer(self->container.fd, ioctls, IOCTLS, -ENOTTY));
 	ASSERT_EQ(0, call(self->container.fd, VFIO_CHECK_EXTENSION,
 			  (void *)VFIO_PASID_EXTENSION));
 }

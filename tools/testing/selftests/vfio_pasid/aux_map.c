@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "conventions.h"
 #include "pasid_device.h"
 
 #define IOVA		0x40000000
@@ -140,23 +141,6 @@ static bool unchanged(int fd, u32 pasid, const struct view *before)
 
 /* What both have in common. */
 
-struct ioctl {
-	const char *name;
-	unsigned long request;
-	size_t size;
-	u32 flags;		/* those that exist */
-	union {
-		struct {
-			u32 argsz;
-			u32 flags;
-			u32 pasid;
-			u32 reserved;
-		};
-		struct vfio_iommu_aux_map map;
-		struct vfio_iommu_aux_unmap unmap;
-	} argument;
-};
-
 #define IOCTLS	2
 
 /* In this order, both succeed as they are here. */
@@ -166,10 +150,12 @@ static void good_ioctls(struct ioctl ioctls[IOCTLS], u32 pasid,
 	ioctls[0] = (struct ioctl) {
 		.name = "AUX_MAP",
 		.request = VFIO_IOMMU_AUX_MAP,
-		.size = sizeof(struct vfio_iommu_aux_map),
 		.flags = READ_WRITE,
+		.reserved = offsetof(struct vfio_iommu_aux_map, reserved),
 		.argument.map = {
+			.argsz = sizeof(struct vfio_iommu_aux_map),
 			.flags = READ_WRITE,
+			.pasid = pasid,
 			.vaddr = (uintptr_t)memory,
 			.iova = IOVA,
 			.size = PAGE,
@@ -178,40 +164,22 @@ static void good_ioctls(struct ioctl ioctls[IOCTLS], u32 pasid,
 	ioctls[1] = (struct ioctl) {
 		.name = "AUX_UNMAP",
 		.request = VFIO_IOMMU_AUX_UNMAP,
-		.size = sizeof(struct vfio_iommu_aux_unmap),
 		.flags = VFIO_AUX_UNMAP_ALL,
-		.argument.unmap = { .iova = IOVA, .size = PAGE },
+		.reserved = offsetof(struct vfio_iommu_aux_unmap, reserved),
+		/* The result is what is in it already. */
+		.argument.unmap = {
+			.argsz = sizeof(struct vfio_iommu_aux_unmap),
+			.pasid = pasid,
+			.iova = IOVA,
+			.size = PAGE,
+		},
 	};
-	for (int i = 0; i < IOCTLS; i++) {
-		ioctls[i].argument.argsz = ioctls[i].size;
-		ioctls[i].argument.pasid = pasid;
-	}
-}
-
-static bool answers(int container, const struct ioctl *ioctl, void *argument,
-		    long expected)
-{
-	long ret = call(container, ioctl->request, argument);
-
-	if (ret != expected)
-		printf("# %s: %ld instead of %ld\n", ioctl->name, ret, expected);
-	return ret == expected;
-}
-
-static bool both_answer(int container, struct ioctl ioctls[IOCTLS],
-			long expected)
-{
-	for (int i = 0; i < IOCTLS; i++)
-		if (!answers(container, &ioctls[i], &ioctls[i].argument,
-			     expected))
-			return false;
-	return true;
 }
 
 /* They do so after they were broken only if nothing was half done. */
 static bool both_succeed(int container, struct ioctl ioctls[IOCTLS])
 {
-	return both_answer(container, ioctls, 0) &&
+	return all_answer(container, ioctls, IOCTLS, 0) &&
 	       ioctls[1].argument.unmap.size == PAGE;
 }
 
@@ -220,17 +188,7 @@ TEST_F(aux_map, EINVAL_if_argsz_is_too_short)
 	struct ioctl ioctls[IOCTLS];
 
 	good_ioctls(ioctls, self->pasid, self->memory);
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		const u32 sizes[] = { 0, 1, ioctl->size - 1 };
-
-		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-			ioctl->argument.argsz = sizes[i];
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		ioctl->argument.argsz = ioctl->size;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, refuses_short_argsz));
 	ASSERT_TRUE(both_succeed(self->fd, ioctls));
 }
 
@@ -239,19 +197,8 @@ TEST_F(aux_map, EINVAL_if_a_flag_is_unknown)
 	struct ioctl ioctls[IOCTLS];
 
 	good_ioctls(ioctls, self->pasid, self->memory);
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		u32 flags = ioctl->argument.flags;
-
-		for (int bit = 0; bit < 32; bit++) {
-			if (ioctl->flags & 1u << bit)
-				continue;
-			ioctl->argument.flags = flags | 1u << bit;
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		ioctl->argument.flags = flags;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_unknown_flags));
 	ASSERT_TRUE(both_succeed(self->fd, ioctls));
 }
 
@@ -260,16 +207,8 @@ TEST_F(aux_map, EINVAL_if_the_reserved_field_is_not_0)
 	struct ioctl ioctls[IOCTLS];
 
 	good_ioctls(ioctls, self->pasid, self->memory);
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-
-		for (int bit = 0; bit < 32; bit++) {
-			ioctl->argument.reserved = 1u << bit;
-			ASSERT_TRUE(answers(self->fd, ioctl, &ioctl->argument,
-					    -EINVAL));
-		}
-		ioctl->argument.reserved = 0;
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_reserved_field));
 	ASSERT_TRUE(both_succeed(self->fd, ioctls));
 }
 
@@ -278,15 +217,7 @@ TEST_F(aux_map, EFAULT_if_the_argument_cannot_be_read)
 	struct ioctl ioctls[IOCTLS];
 
 	good_ioctls(ioctls, self->pasid, self->memory);
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		void *cut = before_hole(ioctl->size - 1);
-
-		ASSERT_TRUE(answers(self->fd, ioctl, NULL, -EFAULT));
-		ASSERT_TRUE(answers(self->fd, ioctl, unmapped(), -EFAULT));
-		memcpy(cut, &ioctl->argument, ioctl->size - 1);
-		ASSERT_TRUE(answers(self->fd, ioctl, cut, -EFAULT));
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, refuses_bad_pointers));
 	ASSERT_TRUE(both_succeed(self->fd, ioctls));
 }
 
@@ -297,21 +228,17 @@ TEST_F(aux_map, EFAULT_and_nothing_unmapped_if_the_result_cannot_be_written)
 
 	good_ioctls(ioctls, self->pasid, self->memory);
 	/* The other one has no results. */
-	ASSERT_TRUE(answers(self->fd, &ioctls[0],
-			    read_only_copy(&ioctls[0].argument, ioctls[0].size),
-			    0));
+	ASSERT_TRUE(answers(self->fd, &ioctls[0], read_only(&ioctls[0]), 0));
 	before = view(self->fd, self->pasid);
 	ASSERT_EQ(1, before.count);
-	ASSERT_TRUE(answers(self->fd, &ioctls[1],
-			    read_only_copy(&ioctls[1].argument, ioctls[1].size),
+	ASSERT_TRUE(answers(self->fd, &ioctls[1], read_only(&ioctls[1]),
 			    -EFAULT));
 	ASSERT_TRUE(unchanged(self->fd, self->pasid, &before));
 
 	ioctls[1].argument.unmap.flags = VFIO_AUX_UNMAP_ALL;
 	ioctls[1].argument.unmap.iova = 0;
 	ioctls[1].argument.unmap.size = 0;
-	ASSERT_TRUE(answers(self->fd, &ioctls[1],
-			    read_only_copy(&ioctls[1].argument, ioctls[1].size),
+	ASSERT_TRUE(answers(self->fd, &ioctls[1], read_only(&ioctls[1]),
 			    -EFAULT));
 	ASSERT_TRUE(unchanged(self->fd, self->pasid, &before));
 	ASSERT_TRUE(answers(self->fd, &ioctls[1], &ioctls[1].argument, 0));
@@ -323,56 +250,19 @@ TEST_F(aux_map, a_larger_argsz_is_good)
 	struct ioctl ioctls[IOCTLS];
 
 	good_ioctls(ioctls, self->pasid, self->memory);
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &ioctls[i];
-		struct {
-			u8 argument[sizeof(ioctl->argument)];
-			u8 behind[8];
-		} larger;
-
-		memset(&larger, 0x5a, sizeof(larger));
-		ioctl->argument.argsz += 8;
-		memcpy(&larger, &ioctl->argument, ioctl->size);
-		ASSERT_TRUE(answers(self->fd, ioctl, &larger, 0));
-		/* The only result is what is in it already. */
-		ASSERT_EQ(0, memcmp(&larger, &ioctl->argument, ioctl->size));
-		for (size_t i = ioctl->size; i < sizeof(larger); i++)
-			ASSERT_EQ(0x5a, ((u8 *)&larger)[i]);
-	}
-}
-
-struct foreign {
-	int fd;
-	struct ioctl *ioctls;
-};
-
-static long in_another_process(void *arg)
-{
-	struct foreign *foreign = arg;
-
-	for (int i = 0; i < IOCTLS; i++) {
-		struct ioctl *ioctl = &foreign->ioctls[i];
-
-		if (call(foreign->fd, ioctl->request, &ioctl->argument) !=
-		    -EPERM)
-			return i + 1;
-		/* Before anything else is looked at. */
-		if (call(foreign->fd, ioctl->request, NULL) != -EPERM)
-			return i + 1;
-	}
-	return 0;
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS, takes_larger_argsz));
 }
 
 TEST_F(aux_map, EPERM_from_another_process)
 {
 	struct ioctl ioctls[IOCTLS];
-	struct foreign foreign = { self->fd, ioctls };
 	struct view before;
 
 	good_ioctls(ioctls, self->pasid, self->memory);
 	ASSERT_EQ(0, MAP_PAGES(1, 1, READ));
 	before = view(self->fd, self->pasid);
-	ASSERT_EQ(0, in_child(in_another_process, &foreign));
+	ASSERT_TRUE(all_follow(self->fd, ioctls, IOCTLS,
+			       refuses_another_process));
 	ASSERT_TRUE(unchanged(self->fd, self->pasid, &before));
 	ASSERT_TRUE(both_succeed(self->fd, ioctls));
 }
@@ -384,11 +274,11 @@ TEST_F(aux_map, EINVAL_before_SET_IOMMU_and_after_the_last_group_left)
 
 	good_ioctls(ioctls, self->pasid, self->memory);
 	ASSERT_LE(0, fresh);
-	ASSERT_TRUE(both_answer(fresh, ioctls, -EINVAL));
+	ASSERT_TRUE(all_answer(fresh, ioctls, IOCTLS, -EINVAL));
 	close(fresh);
 	ASSERT_EQ(0, MAP_PAGES(1, 1, READ));
 	ASSERT_EQ(0, unset_container(self->setting.container.group));
-	ASSERT_TRUE(both_answer(self->fd, ioctls, -EINVAL));
+	ASSERT_TRUE(all_answer(self->fd, ioctls, IOCTLS, -EINVAL));
 }
 
 TEST_F(aux_map, ENOTTY_from_the_stock_type1)
@@ -400,7 +290,7 @@ TEST_F(aux_map, ENOTTY_from_the_stock_type1)
 	container_close(&self->setting.container);
 	ASSERT_EQ(0, use_type1(TYPE1_STOCK));
 	ASSERT_EQ(0, container_open(&container, self->index));
-	ASSERT_TRUE(both_answer(container.fd, ioctls, -ENOTTY));
+	ASSERT_TRUE(all_answer(container.fd, ioctls, IOCTLS, -ENOTTY));
 	container_close(&container);
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 }

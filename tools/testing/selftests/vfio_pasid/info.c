@@ -5,7 +5,7 @@
  */
 #include <kselftest_harness.h>
 
-#include "vfio_pasid_utils.h"
+#include "conventions.h"
 
 #define NO_SUCH_GROUP	0x7ffffff0
 
@@ -155,31 +155,30 @@ TEST_F(info, group_of_another_container_is_ENOENT)
 
 /* The other errors. */
 
-static const struct vfio_iommu_pasid_info good = {
-	.argsz = sizeof(good),
-	.group = VFIO_PASID_NO_GROUP,
+static const struct ioctl good = {
+	.name = "PASID_INFO",
+	.request = VFIO_IOMMU_PASID_INFO,
+	.reserved = offsetof(struct vfio_iommu_pasid_info, reserved),
+	.argument.info = {
+		.argsz = sizeof(struct vfio_iommu_pasid_info),
+		.group = VFIO_PASID_NO_GROUP,
+	},
 };
 
 TEST_F(info, argsz_too_short_is_EINVAL)
 {
-	static const u32 sizes[] = { 0, 1, 8, 12, 28, sizeof(good) - 1 };
-	struct vfio_iommu_pasid_info info;
-
-	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		info = good;
-		info.argsz = sizes[i];
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_PASID_INFO, &info));
-		ASSERT_EQ(0, info.quota);
-	}
+	ASSERT_TRUE(refuses_short_argsz(self->fd, &good));
 }
 
 TEST_F(info, argsz_of_a_larger_structure_is_fine)
 {
-	static const u32 sizes[] = { sizeof(good) + 1, PAGE, UINT32_MAX };
+	static const u32 sizes[] = {
+		sizeof(struct vfio_iommu_pasid_info) + 1, PAGE, UINT32_MAX,
+	};
 	struct vfio_iommu_pasid_info *info = before_hole(sizeof(*info));
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		*info = good;
+		*info = good.argument.info;
 		info->argsz = sizes[i];
 		ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_PASID_INFO, info));
 		ASSERT_EQ(DEFAULT_LIMITS.quota, info->quota);
@@ -188,49 +187,22 @@ TEST_F(info, argsz_of_a_larger_structure_is_fine)
 
 TEST_F(info, any_flag_is_EINVAL)
 {
-	struct vfio_iommu_pasid_info info;
-
-	for (int bit = 0; bit < 32; bit++) {
-		info = good;
-		info.flags = 1u << bit;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_PASID_INFO, &info));
-		ASSERT_EQ(0, info.quota);
-	}
+	ASSERT_TRUE(refuses_unknown_flags(self->fd, &good));
 }
 
 TEST_F(info, reserved_field_that_is_not_0_is_EINVAL)
 {
-	struct vfio_iommu_pasid_info info;
-
-	for (int bit = 0; bit < 32; bit++) {
-		info = good;
-		info.reserved = 1u << bit;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_PASID_INFO, &info));
-		ASSERT_EQ(0, info.quota);
-	}
+	ASSERT_TRUE(refuses_reserved_field(self->fd, &good));
 }
 
 TEST_F(info, bad_pointers_are_EFAULT)
 {
-	char *edge = before_hole(0);
-
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO, NULL));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO, unmapped()));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO, edge));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO,
-				(void *)0xffff888000000000));
-	for (size_t there = 1; there < sizeof(good); there++) {
-		memcpy(edge - there, &good, there);
-		ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO,
-					edge - there));
-	}
+	ASSERT_TRUE(refuses_bad_pointers(self->fd, &good));
 }
 
 TEST_F(info, memory_that_cannot_be_written_is_EFAULT)
 {
-	struct vfio_iommu_pasid_info *info = read_only_copy(&good, sizeof(good));
-
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_INFO, info));
+	ASSERT_TRUE(answers(self->fd, &good, read_only(&good), -EFAULT));
 }
 
 TEST_F(info, before_set_iommu_is_EINVAL)

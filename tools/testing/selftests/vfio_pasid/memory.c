@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "vfio_pasid_utils.h"
+#include "conventions.h"
 
 #define PAGES		16	/* of self->memory */
 #define MANY		1200	/* pages: they are pinned in several steps */
@@ -331,36 +331,6 @@ TEST_F(memory, pages_outlive_an_exec_while_the_group_stays_open)
 	ASSERT_TRUE(all_hold(&self->before, 1, PAGES));
 	peer_kill(&peer);
 	ASSERT_TRUE(all_hold(&self->before, 0, 0));
-}
-
-struct anothers {
-	int fd;
-	void *memory;
-};
-
-static long register_as_another(void *arg)
-{
-	struct vfio_iommu_register_memory bad = { .argsz = 0 };
-	struct anothers *its = arg;
-
-	if (unregister_pages(its->fd, its->memory, 0, PAGES) != -EPERM)
-		return -EPROTO;
-	/* Whatever the argument. */
-	if (call(its->fd, VFIO_IOMMU_REGISTER_MEMORY, &bad) != -EPERM ||
-	    call(its->fd, VFIO_IOMMU_UNREGISTER_MEMORY, NULL) != -EPERM)
-		return -EPROTO;
-	return register_pages(its->fd, 0, its->memory, 0, PAGES);
-}
-
-TEST_F(memory, another_process_gets_EPERM)
-{
-	struct anothers its = { self->fd, self->memory };
-
-	ASSERT_EQ(-EPERM, in_child(register_as_another, &its));
-	HOLDS(0, 0);
-	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
-	ASSERT_EQ(-EPERM, in_child(register_as_another, &its));
-	HOLDS(1, PAGES);
 }
 
 /* RLIMIT_MEMLOCK. */
@@ -719,26 +689,31 @@ TEST_F(memory, region_limit_0_means_none)
 
 /* The conventions. */
 
-static const unsigned long requests[] = {
-	VFIO_IOMMU_REGISTER_MEMORY, VFIO_IOMMU_UNREGISTER_MEMORY,
-};
-
-static struct vfio_iommu_register_memory good(void *memory)
+static struct ioctl good(unsigned long request, void *memory)
 {
-	return (struct vfio_iommu_register_memory) {
-		.argsz = sizeof(struct vfio_iommu_register_memory),
-		.vaddr = (uintptr_t)memory,
-		.size = PAGES * PAGE,
+	bool registers = request == VFIO_IOMMU_REGISTER_MEMORY;
+
+	return (struct ioctl) {
+		.name = registers ? "REGISTER_MEMORY" : "UNREGISTER_MEMORY",
+		.request = request,
+		.flags = registers ? READ_ONLY : 0,
+		.argument.memory = {
+			.argsz = sizeof(struct vfio_iommu_register_memory),
+			.vaddr = (uintptr_t)memory,
+			.size = PAGES * PAGE,
+		},
 	};
 }
 
+#define REGISTER()	good(VFIO_IOMMU_REGISTER_MEMORY, self->memory)
+#define UNREGISTER()	good(VFIO_IOMMU_UNREGISTER_MEMORY, self->memory)
+
 TEST_F(memory, argsz_too_short_is_EINVAL)
 {
-	struct vfio_iommu_register_memory arg = good(self->memory);
+	const struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
 
-	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
-		for (arg.argsz = 0; arg.argsz < sizeof(arg); arg.argsz++)
-			ASSERT_EQ(-EINVAL, call(self->fd, requests[i], &arg));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(refuses_short_argsz(self->fd, &ioctls[i]));
 		ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	}
 	HOLDS(1, PAGES);
@@ -752,7 +727,7 @@ TEST_F(memory, argsz_of_a_larger_structure_is_fine)
 	};
 	struct vfio_iommu_register_memory *arg = before_hole(sizeof(*arg));
 
-	*arg = good(self->memory);
+	*arg = REGISTER().argument.memory;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		arg->argsz = sizes[i];
 		ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_REGISTER_MEMORY, arg));
@@ -764,23 +739,12 @@ TEST_F(memory, argsz_of_a_larger_structure_is_fine)
 
 TEST_F(memory, unknown_flags_are_EINVAL)
 {
-	struct vfio_iommu_register_memory arg = good(self->memory);
+	const struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
 
-	for (int bit = 1; bit < 32; bit++) {
-		arg.flags = 1u << bit;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_REGISTER_MEMORY,
-					&arg));
-		arg.flags |= READ_ONLY;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_REGISTER_MEMORY,
-					&arg));
-	}
+	ASSERT_TRUE(refuses_unknown_flags(self->fd, &ioctls[0]));
 	HOLDS(0, 0);
 	ASSERT_EQ(0, register_pages(self->fd, READ_ONLY, self->memory, 0, PAGES));
-	for (int bit = 0; bit < 32; bit++) {
-		arg.flags = 1u << bit;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_UNREGISTER_MEMORY,
-					&arg));
-	}
+	ASSERT_TRUE(refuses_unknown_flags(self->fd, &ioctls[1]));
 	HOLDS(1, PAGES);
 }
 
@@ -801,45 +765,45 @@ TEST_F(memory, ranges_that_are_none_are_EINVAL)
 
 	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct vfio_iommu_register_memory arg = good(self->memory);
+		struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
 
-		arg.vaddr += bad[i].vaddr;
-		arg.size = bad[i].size;
-		for (size_t j = 0; j < ARRAY_SIZE(requests); j++)
-			ASSERT_EQ(-EINVAL, call(self->fd, requests[j], &arg)) {
-				TH_LOG("range %zu", i);
-			}
+		for (int j = 0; j < 2; j++) {
+			ioctls[j].argument.memory.vaddr += bad[i].vaddr;
+			ioctls[j].argument.memory.size = bad[i].size;
+		}
+		ASSERT_TRUE(all_answer(self->fd, ioctls, 2, -EINVAL)) {
+			TH_LOG("range %zu", i);
+		}
 	}
 	HOLDS(1, PAGES);
 }
 
 TEST_F(memory, bad_pointers_are_EFAULT)
 {
-	struct vfio_iommu_register_memory arg = good(self->memory);
-	char *edge = before_hole(0);
+	const struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
 
-	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
-		ASSERT_EQ(-EFAULT, call(self->fd, requests[i], NULL));
-		ASSERT_EQ(-EFAULT, call(self->fd, requests[i], unmapped()));
-		ASSERT_EQ(-EFAULT, call(self->fd, requests[i],
-					(void *)0xffff888000000000));
-		for (size_t there = 0; there < sizeof(arg); there++) {
-			memcpy(edge - there, &arg, there);
-			ASSERT_EQ(-EFAULT, call(self->fd, requests[i],
-						edge - there));
-		}
-	}
+	ASSERT_TRUE(all_follow(self->fd, ioctls, 2, refuses_bad_pointers));
 	HOLDS(0, 0);
+}
+
+TEST_F(memory, another_process_gets_EPERM)
+{
+	const struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
+
+	ASSERT_TRUE(all_follow(self->fd, ioctls, 2, refuses_another_process));
+	HOLDS(0, 0);
+	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
+	ASSERT_TRUE(all_follow(self->fd, ioctls, 2, refuses_another_process));
+	HOLDS(1, PAGES);
 }
 
 TEST_F(memory, the_structure_is_only_read)
 {
-	struct vfio_iommu_register_memory arg = good(self->memory);
-	void *copy = read_only_copy(&arg, sizeof(arg));
+	const struct ioctl ioctls[] = { REGISTER(), UNREGISTER() };
 
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_REGISTER_MEMORY, copy));
+	ASSERT_TRUE(answers(self->fd, &ioctls[0], read_only(&ioctls[0]), 0));
 	HOLDS(1, PAGES);
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_UNREGISTER_MEMORY, copy));
+	ASSERT_TRUE(answers(self->fd, &ioctls[1], read_only(&ioctls[1]), 0));
 	HOLDS(0, 0);
 }
 

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "conventions.h"
 #include "pasid_device.h"
 
 /* Seconds. */
@@ -112,23 +113,6 @@ static const struct {
 	IOCTL(SETUP, setup, .results = true),
 	IOCTL(HOT_RESET_INFO, hot_reset_info, .results = true,
 	      .entry = sizeof(struct vfio_pci_dependent_device)),
-};
-
-union argument {
-	struct {
-		u32 argsz;
-		u32 flags;
-	};
-	struct vfio_iommu_type1_pasid_request request;
-	struct vfio_iommu_pasid_info info;
-	struct vfio_iommu_register_memory memory;
-	struct vfio_iommu_aux_create create;
-	struct vfio_iommu_aux_destroy destroy;
-	struct vfio_iommu_aux_attach attach;
-	struct vfio_iommu_aux_map map;
-	struct vfio_iommu_aux_unmap unmap;
-	struct vfio_iommu_setup setup;
-	u8 bytes[64];
 };
 
 /* What all processes share. */

@@ -5,7 +5,7 @@
  */
 #include <kselftest_harness.h>
 
-#include "vfio_pasid_utils.h"
+#include "conventions.h"
 
 FIXTURE(pasid) {
 	struct container container;
@@ -304,35 +304,34 @@ TEST_F(pasid, free_leaves_numbers_of_other_processes_alone)
 
 /* The rows of the error table, and that nothing is half done. */
 
-static const struct vfio_iommu_type1_pasid_request good = {
-	.argsz = sizeof(good),
-	.flags = VFIO_IOMMU_FLAG_ALLOC_PASID,
-	.range = { .min = 10, .max = 20 },
+static const struct ioctl good = {
+	.name = "PASID_REQUEST",
+	.request = VFIO_IOMMU_PASID_REQUEST,
+	.argument.request = {
+		.argsz = sizeof(struct vfio_iommu_type1_pasid_request),
+		.flags = VFIO_IOMMU_FLAG_ALLOC_PASID,
+		.range = { .min = 10, .max = 20 },
+	},
 };
 
 TEST_F(pasid, argsz_too_short_is_EINVAL)
 {
-	static const u32 sizes[] = { 0, 1, 4, 8, 12, sizeof(good) - 1 };
-	struct vfio_iommu_type1_pasid_request request = good;
-
-	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		request.argsz = sizes[i];
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_PASID_REQUEST,
-					&request));
-	}
+	ASSERT_TRUE(refuses_short_argsz(self->fd, &good));
 	ASSERT_EQ(0, pasid_used(self->fd));
 }
 
 TEST_F(pasid, argsz_of_a_larger_structure_is_fine)
 {
 	static const u32 sizes[] = {
-		sizeof(good), sizeof(good) + 1, 64, PAGE, INT32_MAX, UINT32_MAX,
+		sizeof(struct vfio_iommu_type1_pasid_request),
+		sizeof(struct vfio_iommu_type1_pasid_request) + 1, 64, PAGE,
+		INT32_MAX, UINT32_MAX,
 	};
 	struct vfio_iommu_type1_pasid_request *request;
 
 	/* Nothing can be read behind it, and nothing needs to be. */
 	request = before_hole(sizeof(*request));
-	*request = good;
+	*request = good.argument.request;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		request->argsz = sizes[i];
 		ASSERT_EQ(20 - i, call(self->fd, VFIO_IOMMU_PASID_REQUEST,
@@ -343,7 +342,7 @@ TEST_F(pasid, argsz_of_a_larger_structure_is_fine)
 
 TEST_F(pasid, flags_other_than_exactly_one_are_EINVAL)
 {
-	struct vfio_iommu_type1_pasid_request request = good;
+	struct vfio_iommu_type1_pasid_request request = good.argument.request;
 
 	for (u32 bits = 0; bits < 8; bits++) {
 		if (bits == VFIO_IOMMU_FLAG_ALLOC_PASID ||
@@ -366,28 +365,13 @@ TEST_F(pasid, flags_other_than_exactly_one_are_EINVAL)
 
 TEST_F(pasid, bad_pointers_are_EFAULT)
 {
-	char *edge = before_hole(0);
-
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST, NULL));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST, unmapped()));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST, edge));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST,
-				(void *)0xffff888000000000));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST, (void *)-1));
-	for (size_t there = 1; there < sizeof(good); there++) {
-		memcpy(edge - there, &good, there);
-		ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_PASID_REQUEST,
-					edge - there));
-	}
+	ASSERT_TRUE(refuses_bad_pointers(self->fd, &good));
 	ASSERT_EQ(0, pasid_used(self->fd));
 }
 
 TEST_F(pasid, request_is_only_read)
 {
-	struct vfio_iommu_type1_pasid_request *request;
-
-	request = read_only_copy(&good, sizeof(good));
-	ASSERT_EQ(20, call(self->fd, VFIO_IOMMU_PASID_REQUEST, request));
+	ASSERT_TRUE(answers(self->fd, &good, read_only(&good), 20));
 }
 
 TEST_F(pasid, before_set_iommu_is_EINVAL)
@@ -433,7 +417,7 @@ TEST_F(pasid, a_32_bit_program_gets_the_same)
 	request = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)request);
-	*request = good;
+	*request = good.argument.request;
 	ASSERT_EQ(20, call_32bit(self->fd, VFIO_IOMMU_PASID_REQUEST,
 				 (uintptr_t)request));
 	request->argsz--;

@@ -6,7 +6,7 @@
  */
 #include <kselftest_harness.h>
 
-#include "vfio_pasid_utils.h"
+#include "conventions.h"
 
 #define MB		(1024 * 1024ull)
 #define GB		(1024 * MB)
@@ -506,21 +506,19 @@ TEST_F(setup, EBUSY_if_something_is_mapped_outside)
 
 /* The conventions. */
 
-static struct vfio_iommu_setup good(void)
-{
-	return (struct vfio_iommu_setup) {
+static const struct ioctl good = {
+	.name = "SETUP",
+	.request = VFIO_IOMMU_SETUP,
+	.argument.setup = {
 		.argsz = sizeof(struct vfio_iommu_setup),
 		.iova_start = 16 * MB,
 		.iova_size = MB,
-	};
-}
+	},
+};
 
 TEST_F(setup, argsz_too_short_is_EINVAL)
 {
-	struct vfio_iommu_setup wish = good();
-
-	for (wish.argsz = 0; wish.argsz < sizeof(wish); wish.argsz++)
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_SETUP, &wish));
+	ASSERT_TRUE(refuses_short_argsz(self->fd, &good));
 	ASSERT_TRUE(is_now(self->fd, &self->all));
 }
 
@@ -528,7 +526,7 @@ TEST_F(setup, argsz_of_a_larger_structure_is_fine)
 {
 	struct vfio_iommu_setup *wish = before_hole(sizeof(*wish));
 
-	*wish = good();
+	*wish = good.argument.setup;
 	wish->argsz = UINT32_MAX;
 	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, wish));
 	ASSERT_EQ(UINT32_MAX, wish->argsz);
@@ -537,18 +535,13 @@ TEST_F(setup, argsz_of_a_larger_structure_is_fine)
 
 TEST_F(setup, any_flag_is_EINVAL)
 {
-	for (int bit = 0; bit < 32; bit++) {
-		struct vfio_iommu_setup wish = good();
-
-		wish.flags = 1u << bit;
-		ASSERT_EQ(-EINVAL, call(self->fd, VFIO_IOMMU_SETUP, &wish));
-	}
+	ASSERT_TRUE(refuses_unknown_flags(self->fd, &good));
 	ASSERT_TRUE(is_now(self->fd, &self->all));
 }
 
 TEST_F(setup, results_are_not_looked_at)
 {
-	struct vfio_iommu_setup wish = good();
+	struct vfio_iommu_setup wish = good.argument.setup;
 
 	wish.pgsize_bitmap = UINT64_MAX;
 	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, &wish));
@@ -557,32 +550,15 @@ TEST_F(setup, results_are_not_looked_at)
 
 TEST_F(setup, bad_pointers_are_EFAULT)
 {
-	struct vfio_iommu_setup wish = good();
-	char *edge = before_hole(0);
-
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_SETUP, NULL));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_SETUP, unmapped()));
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_SETUP,
-				(void *)0xffff888000000000));
-	for (size_t there = 0; there < sizeof(wish); there++) {
-		memcpy(edge - there, &wish, there);
-		ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_SETUP,
-					edge - there));
-	}
+	ASSERT_TRUE(refuses_bad_pointers(self->fd, &good));
 	/* The result cannot be told, so nothing is done. */
-	ASSERT_EQ(-EFAULT, call(self->fd, VFIO_IOMMU_SETUP,
-				read_only_copy(&wish, sizeof(wish))));
+	ASSERT_TRUE(answers(self->fd, &good, read_only(&good), -EFAULT));
 	ASSERT_TRUE(is_now(self->fd, &self->all));
-}
-
-static long setup_as_another(void *arg)
-{
-	return narrow(*(int *)arg, 16 * MB, MB);
 }
 
 TEST_F(setup, another_process_gets_EPERM)
 {
-	ASSERT_EQ(-EPERM, in_child(setup_as_another, &self->fd));
+	ASSERT_TRUE(refuses_another_process(self->fd, &good));
 	ASSERT_TRUE(is_now(self->fd, &self->all));
 }
 
