@@ -209,8 +209,7 @@ TEST_F(aux, EINVAL_before_SET_IOMMU_and_after_the_last_group_left)
 	ASSERT_TRUE(all_answer(fresh, ioctls, IOCTLS, -EINVAL));
 	close(fresh);
 
-	close(self->container.device);
-	self->container.device = -1;
+	close_fd(&self->container.device);
 	ASSERT_EQ(0, unset_container(self->container.group));
 	ASSERT_TRUE(all_answer(self->fd, ioctls, IOCTLS, -EINVAL));
 }

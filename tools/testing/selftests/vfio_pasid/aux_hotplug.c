@@ -235,10 +235,8 @@ TEST_F_TIMEOUT(aux_hotplug, pulled_out_while_attached, 3 * PATIENCE)
 	ASSERT_EQ(0, access(path, F_OK));
 	close(request.fd);
 	device_stop(&self->device);
-	close(container->device);
-	close(container->group);
-	container->device = -1;
-	container->group = -1;
+	close_fd(&container->device);
+	close_fd(&container->group);
 	ASSERT_TRUE(wait_for(path, false));
 	ASSERT_EQ(0, expect_line("DEVICE_DELETED"));
 

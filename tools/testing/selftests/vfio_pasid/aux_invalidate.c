@@ -163,8 +163,7 @@ TEST_F(aux_invalidate, last_close_of_the_device)
 
 	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
 	look(self->trace, pasid);
-	close(self->container.device);
-	self->container.device = -1;
+	close_fd(&self->container.device);
 	ASSERT_DETACHED(pasid);
 }
 

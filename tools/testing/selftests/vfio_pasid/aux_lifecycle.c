@@ -30,8 +30,7 @@ static int open_device(struct owner *owner, int index)
 static void close_device(struct owner *owner)
 {
 	device_stop(&owner->device);
-	close(owner->container.device);
-	owner->container.device = -1;
+	close_fd(&owner->container.device);
 }
 
 static int owner_open(struct owner *owner, int index)
@@ -124,31 +123,15 @@ TEST_F(aux_lifecycle, destroy_then_close)
 
 TEST_F(aux_lifecycle, close_in_any_order_while_attached)
 {
-	enum { CONTAINER, GROUP, DEVICE };
-	static const int orders[][3] = {
-		{ CONTAINER, GROUP, DEVICE }, { CONTAINER, DEVICE, GROUP },
-		{ GROUP, CONTAINER, DEVICE }, { GROUP, DEVICE, CONTAINER },
-		{ DEVICE, CONTAINER, GROUP }, { DEVICE, GROUP, CONTAINER },
-	};
+	struct container *container = &self->owner.container;
 
-	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
-		struct container *container = &self->owner.container;
-		int *fds[] = {
-			&container->fd, &container->group, &container->device,
-		};
-		bool open = true;
-
-		for (int step = 0; step < 3; step++) {
-			int what = orders[i][step];
-
-			if (what == DEVICE) {
+	for (size_t i = 0; i < ARRAY_SIZE(close_orders); i++) {
+		for (const char *which = close_orders[i]; *which; which++) {
+			if (*which == 'd')
 				device_stop(&self->owner.device);
-				open = false;
-			}
-			close(*fds[what]);
-			*fds[what] = -1;
+			container_close_one(container, *which);
 			/* An open device is attached, whatever else is closed. */
-			if (open)
+			if (container->device >= 0)
 				ASSERT_EQ(no_page(), TOUCH());
 		}
 		ASSERT_EQ(0, is_as_new(self->index)) {

@@ -80,8 +80,7 @@ static int open_device(struct owner *owner, int index)
 static void close_device(struct owner *owner)
 {
 	device_stop(&owner->device);
-	close(owner->container.device);
-	owner->container.device = -1;
+	close_fd(&owner->container.device);
 }
 
 static bool reaches(struct owner *owner)
@@ -228,31 +227,15 @@ TEST_F(aux_map_lifecycle, detach_and_destroy)
 
 TEST_F(aux_map_lifecycle, close_in_any_order)
 {
-	enum { CONTAINER, GROUP, DEVICE };
-	static const int orders[][3] = {
-		{ CONTAINER, GROUP, DEVICE }, { CONTAINER, DEVICE, GROUP },
-		{ GROUP, CONTAINER, DEVICE }, { GROUP, DEVICE, CONTAINER },
-		{ DEVICE, CONTAINER, GROUP }, { DEVICE, GROUP, CONTAINER },
-	};
+	struct container *container = &self->owner.container;
 
-	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
-		struct container *container = &self->owner.container;
-		int *fds[] = {
-			&container->fd, &container->group, &container->device,
-		};
-		bool open = true;
-
-		for (int step = 0; step < 3; step++) {
-			int what = orders[i][step];
-
-			if (what == DEVICE) {
+	for (size_t i = 0; i < ARRAY_SIZE(close_orders); i++) {
+		for (const char *which = close_orders[i]; *which; which++) {
+			if (*which == 'd')
 				device_stop(&self->owner.device);
-				open = false;
-			}
-			close(*fds[what]);
-			*fds[what] = -1;
+			container_close_one(container, *which);
 			/* As long as the device is open it reaches the memory. */
-			if (open)
+			if (container->device >= 0)
 				ASSERT_TRUE(reaches(&self->owner));
 		}
 		ASSERT_TRUE(is_used(&self->before)) {

@@ -322,10 +322,8 @@ TEST_F_TIMEOUT(aux_map_race, map_against_the_last_group_that_leaves, PATIENCE)
 		ASSERT_EQ(0, pthread_create(&threads[0], NULL, map_and_unmap,
 					    &walker));
 		wait_for(&walker, round);
-		close(self->container.device);
-		close(self->container.group);
-		self->container.device = -1;
-		self->container.group = -1;
+		close_fd(&self->container.device);
+		close_fd(&self->container.group);
 		stop(&walker, threads[0]);
 		ASSERT_EQ(0, walker.wrong);
 		ASSERT_LT(0, walker.done);

@@ -261,17 +261,10 @@ static int owner_open(struct owner *owner, int index, int second)
 	return ret;
 }
 
-static void close_one(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void owner_close(struct owner *owner)
 {
-	close_one(&owner->second_device);
-	close_one(&owner->second_group);
+	close_fd(&owner->second_device);
+	close_fd(&owner->second_group);
 	container_close(&owner->container);
 }
 
@@ -463,7 +456,7 @@ TEST_F(aux_map_trace, close_in_any_order)
 		};
 
 		for (int step = 0; step < STEPS; step++)
-			close_one(fds[orders[i][step]]);
+			close_fd(fds[orders[i][step]]);
 		ASSERT_ORDER(true);
 		/* Devices can only be closed before the rest goes. */
 		ASSERT_TRUE(comes_before(&self->trace, DETACH, UNMAP));
@@ -474,7 +467,7 @@ TEST_F(aux_map_trace, close_in_any_order)
 
 TEST_F(aux_map_trace, close_and_reopen_of_a_device)
 {
-	close_one(&self->owner.container.device);
+	close_fd(&self->owner.container.device);
 	self->owner.container.device = device_of(self->owner.container.group,
 						 self->index);
 	ASSERT_LE(0, self->owner.container.device);
@@ -488,9 +481,9 @@ TEST_F(aux_map_trace, close_and_reopen_of_a_device)
 
 TEST_F(aux_map_trace, the_groups_leave_one_by_one)
 {
-	close_one(&self->owner.second_device);
+	close_fd(&self->owner.second_device);
 	ASSERT_EQ(0, unset_container(self->owner.second_group));
-	close_one(&self->owner.container.device);
+	close_fd(&self->owner.container.device);
 	ASSERT_EQ(0, unset_container(self->owner.container.group));
 	ASSERT_ORDER(true);
 }
@@ -502,9 +495,9 @@ TEST_F(aux_map_trace, two_containers_hold_the_same_memory)
 	u8 *memory = self->owner.memory;
 	long pasid;
 
-	close_one(&self->owner.second_device);
+	close_fd(&self->owner.second_device);
 	ASSERT_EQ(0, unset_container(self->owner.second_group));
-	close_one(&self->owner.second_group);
+	close_fd(&self->owner.second_group);
 	ASSERT_EQ(0, container_open_device(&other, self->second));
 	ASSERT_EQ(0, register_memory(other.fd, 0, memory, size));
 	ASSERT_EQ(0, register_memory(other.fd, VFIO_MEMORY_READ_ONLY,

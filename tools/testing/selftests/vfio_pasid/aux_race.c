@@ -250,8 +250,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_close_of_the_device, PATIENCE)
 	ASSERT_LE(15, walker.attached);
 
 	/* Closed is detached, whatever came before. */
-	close(self->container.device);
-	self->container.device = -1;
+	close_fd(&self->container.device);
 	ASSERT_EQ(0, aux_is_attached(self->fd, PASID, self->group));
 }
 
@@ -265,10 +264,8 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_group_that_leaves, PATIENCE)
 		ASSERT_EQ(0, pthread_create(&thread, NULL, attach_and_detach,
 					    &walker));
 		wait_for_walker(&walker, round);
-		close(self->container.device);
-		close(self->container.group);
-		self->container.device = -1;
-		self->container.group = -1;
+		close_fd(&self->container.device);
+		close_fd(&self->container.group);
 		walker.stop = true;
 		pthread_join(thread, NULL);
 		ASSERT_EQ(0, walker.wrong);

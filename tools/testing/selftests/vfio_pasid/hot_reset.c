@@ -117,9 +117,7 @@ static void owner_close(struct owner *owner)
 {
 	while (owner->groups)
 		close(owner->group[--owner->groups].fd);
-	if (owner->fd >= 0)
-		close(owner->fd);
-	owner->fd = -1;
+	close_fd(&owner->fd);
 }
 
 /* The ioctl. */

@@ -166,21 +166,12 @@ TEST_F(memory, the_last_group_that_leaves_unpins)
 
 TEST_F(memory, any_order_of_closing_unpins)
 {
-	static const char orders[][4] = { "cgd", "cdg", "gcd", "gdc", "dcg",
-					  "dgc" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(close_orders); i++) {
 		ASSERT_EQ(0, container_open_device(&self->other, 1));
 		ASSERT_EQ(0, register_pages(self->other.fd, 0, self->memory, 0, PAGES));
 		HOLDS(1, PAGES);
-		for (const char *what = orders[i]; *what; what++) {
-			int *fd = *what == 'c' ? &self->other.fd :
-				  *what == 'g' ? &self->other.group :
-						 &self->other.device;
-
-			close(*fd);
-			*fd = -1;
-		}
+		for (const char *which = close_orders[i]; *which; which++)
+			container_close_one(&self->other, *which);
 		HOLDS(0, 0);
 	}
 }

@@ -527,7 +527,7 @@ int container_open_device(struct container *container, int index)
 	return ret;
 }
 
-static void close_if_open(int *fd)
+void close_fd(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
@@ -536,9 +536,17 @@ static void close_if_open(int *fd)
 
 void container_close(struct container *container)
 {
-	close_if_open(&container->device);
-	close_if_open(&container->group);
-	close_if_open(&container->fd);
+	close_fd(&container->device);
+	close_fd(&container->group);
+	close_fd(&container->fd);
+}
+
+const char close_orders[6][4] = { "cgd", "cdg", "gcd", "gdc", "dcg", "dgc" };
+
+void container_close_one(struct container *container, char which)
+{
+	close_fd(which == 'c' ? &container->fd :
+		 which == 'g' ? &container->group : &container->device);
 }
 
 /* PCI functions */
@@ -1043,7 +1051,7 @@ int peer_wait(struct peer *peer)
 {
 	int status = 0;
 
-	close_if_open(&peer->socket);
+	close_fd(&peer->socket);
 	if (waitpid(peer->pid, &status, 0) != peer->pid)
 		return -errno;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -117,6 +117,11 @@ int device_of(int group, int index);
 int container_open(struct container *container, int index);
 int container_open_device(struct container *container, int index);
 void container_close(struct container *container);
+/* The orders in which (c)ontainer, (g)roup and (d)evice can be closed. */
+extern const char close_orders[6][4];
+void container_close_one(struct container *container, char which);
+/* Closes what is open, and makes it -1. */
+void close_fd(int *fd);
 
 /* PCI functions, in sysfs. */
 
