@@ -15,7 +15,6 @@
 #define PASID		601
 #define PAGES		16
 #define SIZE		(PAGES * PAGE)
-#define THREADS		3
 #define READ_WRITE	(VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE)
 
 /* A debug kernel is slow. */
@@ -114,80 +113,26 @@ static void wait_for(struct walker *walker, unsigned int round)
 		sched_yield();
 }
 
-/* Contests: in each round one of the threads succeeds. */
+/* Contests. */
 
-struct contest {
-	struct spin_barrier barrier;
-	long (*step)(const struct walker *walker);
-	const struct walker *walker;
-	long winner;		/* what one gets */
-	long loser;		/* what all others get */
-	int rounds;
-	int wins;
-	long others;		/* a result that was neither */
-};
-
-static void *compete(void *arg)
+static long map(const void *arg)
 {
-	struct contest *contest = arg;
+	const struct walker *walker = arg;
 
-	for (int round = 0; round < contest->rounds; round++) {
-		long ret;
-
-		spin_barrier_wait(&contest->barrier);
-		ret = contest->step(contest->walker);
-		if (ret == contest->winner)
-			__atomic_add_fetch(&contest->wins, 1, __ATOMIC_SEQ_CST);
-		else if (ret != contest->loser)
-			__atomic_store_n(&contest->others, ret,
-					 __ATOMIC_SEQ_CST);
-		spin_barrier_wait(&contest->barrier);
-	}
-	return NULL;
-}
-
-/* @again makes the next round possible, and returns 0. */
-static int run_contest(struct contest *contest,
-		       int (*again)(const struct walker *walker))
-{
-	pthread_t threads[THREADS];
-	int ret = 0;
-
-	contest->barrier.threads = THREADS + 1;
-	for (int i = 0; i < THREADS; i++)
-		if (pthread_create(&threads[i], NULL, compete, contest))
-			return -EAGAIN;
-	for (int round = 1; round <= contest->rounds; round++) {
-		spin_barrier_wait(&contest->barrier);
-		spin_barrier_wait(&contest->barrier);
-		if (contest->wins != round || again(contest->walker))
-			ret = -EPROTO;
-		contest->wins = round;
-	}
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	return ret;
-}
-
-static long map(const struct walker *walker)
-{
 	return aux_map(walker->fd, PASID, READ_WRITE, walker->memory, IOVA,
 		       SIZE);
 }
 
-static long unmap(const struct walker *walker)
+static long unmap(const void *arg)
 {
+	const struct walker *walker = arg;
+
 	return aux_unmap(walker->fd, PASID, IOVA, SIZE);
 }
 
-static int map_again(const struct walker *walker)
+static long unmap_again(const void *arg)
 {
-	return map(walker);
-}
-
-static int unmap_again(const struct walker *walker)
-{
-	return unmap(walker) == SIZE ? 0 : -EPROTO;
+	return unmap(arg) == SIZE ? 0 : -EPROTO;
 }
 
 TEST_F_TIMEOUT(aux_map_race, an_address_is_mapped_once, PATIENCE)
@@ -195,11 +140,10 @@ TEST_F_TIMEOUT(aux_map_race, an_address_is_mapped_once, PATIENCE)
 	struct walker walker = { .fd = self->fd, .memory = self->memory };
 	struct contest contest = {
 		.step = map, .winner = 0, .loser = -EEXIST, .rounds = 100,
-		.walker = &walker,
+		.again = unmap_again, .arg = &walker,
 	};
 
-	ASSERT_EQ(0, run_contest(&contest, unmap_again));
-	ASSERT_EQ(0, contest.others);
+	ASSERT_EQ(0, run_contest(&contest));
 }
 
 TEST_F_TIMEOUT(aux_map_race, a_mapping_is_unmapped_once, PATIENCE)
@@ -207,12 +151,11 @@ TEST_F_TIMEOUT(aux_map_race, a_mapping_is_unmapped_once, PATIENCE)
 	struct walker walker = { .fd = self->fd, .memory = self->memory };
 	struct contest contest = {
 		.step = unmap, .winner = SIZE, .loser = 0, .rounds = 100,
-		.walker = &walker,
+		.again = map, .arg = &walker,
 	};
 
 	ASSERT_EQ(0, map(&walker));
-	ASSERT_EQ(0, run_contest(&contest, map_again));
-	ASSERT_EQ(0, contest.others);
+	ASSERT_EQ(0, run_contest(&contest));
 }
 
 /* One thread goes round, and this one takes something away. */

@@ -11,7 +11,6 @@
 
 #define IOVA	0x40000000
 #define PASID	600
-#define THREADS	3
 
 /* A debug kernel is slow. */
 #define PATIENCE	240
@@ -45,138 +44,7 @@ FIXTURE_TEARDOWN(aux_race)
 	EXPECT_EQ(NO_PASID_ENTRY, device_touch_anew(self->index, PASID, IOVA));
 }
 
-/* Threads that do the same at once, of which one may succeed. */
-
-struct contest {
-	struct spin_barrier barrier;
-	int (*step)(int fd, u32 group);
-	int fd;
-	u32 group;
-	int rounds;
-	int loser;		/* what all others get */
-	int wins;
-	int others;		/* results that were neither */
-};
-
-static void *compete(void *arg)
-{
-	struct contest *contest = arg;
-
-	for (int round = 0; round < contest->rounds; round++) {
-		int ret;
-
-		spin_barrier_wait(&contest->barrier);
-		ret = contest->step(contest->fd, contest->group);
-		if (!ret)
-			__atomic_add_fetch(&contest->wins, 1, __ATOMIC_SEQ_CST);
-		else if (ret != contest->loser)
-			__atomic_store_n(&contest->others, ret,
-					 __ATOMIC_SEQ_CST);
-		spin_barrier_wait(&contest->barrier);
-	}
-	return NULL;
-}
-
-/* Between the steps, this thread makes the next one possible. */
-static int run_contest(struct contest *contest, int (*again)(int, u32))
-{
-	pthread_t threads[THREADS];
-	int ret = 0;
-
-	contest->barrier.threads = THREADS + 1;
-	for (int i = 0; i < THREADS; i++)
-		if (pthread_create(&threads[i], NULL, compete, contest))
-			return -EAGAIN;
-	for (int round = 0; round < contest->rounds; round++) {
-		spin_barrier_wait(&contest->barrier);
-		spin_barrier_wait(&contest->barrier);
-		if (contest->wins != round + 1 && !ret) {
-			printf("# %d winners in round %d\n",
-			       contest->wins - round, round);
-			ret = -EPROTO;
-		}
-		if (again(contest->fd, contest->group) && !ret)
-			ret = -EPROTO;
-		/* The next round's wins are counted from here. */
-		contest->wins = round + 1;
-	}
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	return ret;
-}
-
-static int create(int fd, u32 group)
-{
-	(void)group;
-	return aux_create_fixed(fd, PASID);
-}
-
-static int destroy(int fd, u32 group)
-{
-	(void)group;
-	return aux_destroy(fd, PASID);
-}
-
-static int attach(int fd, u32 group)
-{
-	return aux_attach(fd, PASID, group);
-}
-
-static int detach(int fd, u32 group)
-{
-	return aux_detach(fd, PASID, group);
-}
-
-TEST_F_TIMEOUT(aux_race, a_number_gets_one_space, PATIENCE)
-{
-	struct contest contest = {
-		.step = create, .loser = -EBUSY, .rounds = 100,
-		.fd = self->fd, .group = self->group,
-	};
-
-	ASSERT_EQ(0, run_contest(&contest, destroy));
-	ASSERT_EQ(0, contest.others);
-}
-
-TEST_F_TIMEOUT(aux_race, a_space_is_destroyed_once, PATIENCE)
-{
-	struct contest contest = {
-		.step = destroy, .loser = -ENOENT, .rounds = 100,
-		.fd = self->fd, .group = self->group,
-	};
-
-	ASSERT_EQ(0, create(self->fd, 0));
-	ASSERT_EQ(0, run_contest(&contest, create));
-	ASSERT_EQ(0, contest.others);
-}
-
-TEST_F_TIMEOUT(aux_race, a_group_is_attached_once, PATIENCE)
-{
-	struct contest contest = {
-		.step = attach, .loser = -EEXIST, .rounds = 100,
-		.fd = self->fd, .group = self->group,
-	};
-
-	ASSERT_EQ(0, create(self->fd, 0));
-	ASSERT_EQ(0, run_contest(&contest, detach));
-	ASSERT_EQ(0, contest.others);
-}
-
-TEST_F_TIMEOUT(aux_race, a_group_is_detached_once, PATIENCE)
-{
-	struct contest contest = {
-		.step = detach, .loser = -ENOENT, .rounds = 100,
-		.fd = self->fd, .group = self->group,
-	};
-
-	ASSERT_EQ(0, create(self->fd, 0));
-	ASSERT_EQ(0, attach(self->fd, self->group));
-	ASSERT_EQ(0, run_contest(&contest, attach));
-	ASSERT_EQ(0, contest.others);
-}
-
-/* One thread goes round, while this one pulls the carpet. */
-
+/* What the threads of a test know. */
 struct walker {
 	int fd;
 	u32 group;
@@ -184,6 +52,86 @@ struct walker {
 	int attached;		/* how often */
 	int wrong;		/* the first value that cannot be */
 };
+
+static long create(const void *arg)
+{
+	const struct walker *walker = arg;
+
+	return aux_create_fixed(walker->fd, PASID);
+}
+
+static long destroy(const void *arg)
+{
+	const struct walker *walker = arg;
+
+	return aux_destroy(walker->fd, PASID);
+}
+
+static long attach(const void *arg)
+{
+	const struct walker *walker = arg;
+
+	return aux_attach(walker->fd, PASID, walker->group);
+}
+
+static long detach(const void *arg)
+{
+	const struct walker *walker = arg;
+
+	return aux_detach(walker->fd, PASID, walker->group);
+}
+
+/* Threads that do the same at once, of which one may succeed. */
+
+TEST_F_TIMEOUT(aux_race, a_number_gets_one_space, PATIENCE)
+{
+	struct walker walker = { .fd = self->fd, .group = self->group };
+	struct contest contest = {
+		.step = create, .winner = 0, .loser = -EBUSY, .rounds = 100,
+		.again = destroy, .arg = &walker,
+	};
+
+	ASSERT_EQ(0, run_contest(&contest));
+}
+
+TEST_F_TIMEOUT(aux_race, a_space_is_destroyed_once, PATIENCE)
+{
+	struct walker walker = { .fd = self->fd, .group = self->group };
+	struct contest contest = {
+		.step = destroy, .winner = 0, .loser = -ENOENT, .rounds = 100,
+		.again = create, .arg = &walker,
+	};
+
+	ASSERT_EQ(0, create(&walker));
+	ASSERT_EQ(0, run_contest(&contest));
+}
+
+TEST_F_TIMEOUT(aux_race, a_group_is_attached_once, PATIENCE)
+{
+	struct walker walker = { .fd = self->fd, .group = self->group };
+	struct contest contest = {
+		.step = attach, .winner = 0, .loser = -EEXIST, .rounds = 100,
+		.again = detach, .arg = &walker,
+	};
+
+	ASSERT_EQ(0, create(&walker));
+	ASSERT_EQ(0, run_contest(&contest));
+}
+
+TEST_F_TIMEOUT(aux_race, a_group_is_detached_once, PATIENCE)
+{
+	struct walker walker = { .fd = self->fd, .group = self->group };
+	struct contest contest = {
+		.step = detach, .winner = 0, .loser = -ENOENT, .rounds = 100,
+		.again = attach, .arg = &walker,
+	};
+
+	ASSERT_EQ(0, create(&walker));
+	ASSERT_EQ(0, attach(&walker));
+	ASSERT_EQ(0, run_contest(&contest));
+}
+
+/* One thread goes round, while this one pulls the carpet. */
 
 static bool among(int value, const int *values)
 {
@@ -201,14 +149,14 @@ static void *attach_and_detach(void *arg)
 	struct walker *walker = arg;
 
 	while (!__atomic_load_n(&walker->stop, __ATOMIC_SEQ_CST)) {
-		int ret = attach(walker->fd, walker->group);
+		int ret = attach(walker);
 
 		if (!ret)
 			__atomic_add_fetch(&walker->attached, 1,
 					   __ATOMIC_SEQ_CST);
 		if (!among(ret, attaching))
 			walker->wrong = ret;
-		ret = detach(walker->fd, walker->group);
+		ret = detach(walker);
 		if (!among(ret, detaching))
 			walker->wrong = ret;
 	}
@@ -235,7 +183,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_close_of_the_device, PATIENCE)
 	struct walker walker = { .fd = self->fd, .group = self->group };
 	pthread_t thread;
 
-	ASSERT_EQ(0, create(self->fd, 0));
+	ASSERT_EQ(0, create(&walker));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_and_detach, &walker));
 	for (int round = 0; round < 15; round++) {
 		wait_for_walker(&walker, round);
@@ -260,7 +208,7 @@ TEST_F_TIMEOUT(aux_race, attach_against_the_last_group_that_leaves, PATIENCE)
 		struct walker walker = { .fd = self->fd, .group = self->group };
 		pthread_t thread;
 
-		ASSERT_EQ(0, create(self->fd, 0));
+		ASSERT_EQ(0, create(&walker));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, attach_and_detach,
 					    &walker));
 		wait_for_walker(&walker, round);
@@ -311,9 +259,9 @@ TEST_F_TIMEOUT(aux_race, create_against_free, PATIENCE)
 		created++;
 		/* In use: it stays. */
 		ASSERT_EQ(1, pasid_used(self->fd));
-		ASSERT_EQ(0, attach(self->fd, self->group));
+		ASSERT_EQ(0, aux_attach(self->fd, PASID, self->group));
 		ASSERT_EQ(1, pasid_used(self->fd));
-		ASSERT_EQ(0, destroy(self->fd, 0));
+		ASSERT_EQ(0, aux_destroy(self->fd, PASID));
 	}
 	walker.stop = true;
 	pthread_join(thread, NULL);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -1235,4 +1236,45 @@ void spin_barrier_wait(struct spin_barrier *barrier)
 	}
 	while (__atomic_load_n(&barrier->round, __ATOMIC_ACQUIRE) == round)
 		sched_yield();
+}
+
+static void *compete(void *arg)
+{
+	struct contest *contest = arg;
+
+	for (int round = 0; round < contest->rounds; round++) {
+		long ret;
+
+		spin_barrier_wait(&contest->barrier);
+		ret = contest->step(contest->arg);
+		if (ret == contest->winner)
+			__atomic_add_fetch(&contest->wins, 1, __ATOMIC_SEQ_CST);
+		else if (ret != contest->loser)
+			__atomic_store_n(&contest->other, ret, __ATOMIC_SEQ_CST);
+		spin_barrier_wait(&contest->barrier);
+	}
+	return NULL;
+}
+
+int run_contest(struct contest *contest)
+{
+	enum { THREADS = 3 };
+	pthread_t threads[THREADS];
+	int ret = 0;
+
+	contest->barrier.threads = THREADS + 1;
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, compete, contest))
+			return -EAGAIN;
+	for (int round = 0; round < contest->rounds; round++) {
+		spin_barrier_wait(&contest->barrier);
+		spin_barrier_wait(&contest->barrier);
+		if (!(is("winners", contest->wins, 1) &
+		      is("the next round", contest->again(contest->arg), 0)))
+			ret = -EPROTO;
+		contest->wins = 0;
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	return is("neither winner nor loser", contest->other, 0) ? ret : -EPROTO;
 }

@@ -292,4 +292,21 @@ struct spin_barrier {
 
 void spin_barrier_wait(struct spin_barrier *barrier);
 
+/* Rounds in each of which threads do the same at once, and one of them wins. */
+struct contest {
+	long (*step)(const void *arg);
+	long (*again)(const void *arg);	/* makes the next round possible: 0 */
+	const void *arg;
+	long winner;		/* what one gets */
+	long loser;		/* what all others get */
+	int rounds;
+	/* What the threads share. */
+	struct spin_barrier barrier;
+	int wins;
+	long other;		/* a result that was neither */
+};
+
+/* 0 if every round was like that. */
+int run_contest(struct contest *contest);
+
 #endif /* VFIO_PASID_UTILS_H */
