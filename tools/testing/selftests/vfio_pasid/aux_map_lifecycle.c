@@ -51,11 +51,9 @@ static bool becomes_used(const struct usage *expected)
 	}
 	now = usage();
 	for (size_t i = 0; i < ARRAY_SIZE(counted_kinds); i++)
-		if (now.counts[i] != expected->counts[i])
-			printf("# %s: %ld instead of %ld\n", counted_kinds[i],
-			       now.counts[i], expected->counts[i]);
-	printf("# pinned pages: %ld instead of %ld; VmLck: %ld instead of %ld\n",
-	       now.pinned, expected->pinned, now.locked, expected->locked);
+		is_value(counted_kinds[i], now.counts[i], expected->counts[i]);
+	is_value("pinned pages", now.pinned, expected->pinned);
+	is_value("VmLck", now.locked, expected->locked);
 	return false;
 }
 

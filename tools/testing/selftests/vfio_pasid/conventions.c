@@ -8,18 +8,11 @@
 
 #include "conventions.h"
 
-static bool is(const struct ioctl *ioctl, long seen, long expected)
-{
-	if (seen != expected)
-		printf("# %s: %ld instead of %ld\n", ioctl->name, seen,
-		       expected);
-	return seen == expected;
-}
-
 bool answers(int container, const struct ioctl *ioctl, void *argument,
 	     long expected)
 {
-	return is(ioctl, call(container, ioctl->request, argument), expected);
+	return is_value(ioctl->name,
+			call(container, ioctl->request, argument), expected);
 }
 
 bool all_answer(int container, struct ioctl *ioctls, int count, long expected)
@@ -141,7 +134,8 @@ bool refuses_another_process(int container, const struct ioctl *ioctl)
 {
 	struct foreign foreign = { container, ioctl };
 
-	return is(ioctl, in_child(call_from_there, &foreign), -EPERM);
+	return is_value(ioctl->name, in_child(call_from_there, &foreign),
+			-EPERM);
 }
 
 bool takes_larger_argsz(int container, const struct ioctl *ioctl)

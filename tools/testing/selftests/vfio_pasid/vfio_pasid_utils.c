@@ -962,6 +962,13 @@ long pinned_pages(void)
 	return acquired < 0 ? acquired : acquired - released;
 }
 
+bool is_value(const char *what, long seen, long expected)
+{
+	if (seen != expected)
+		printf("# %s: %ld instead of %ld\n", what, seen, expected);
+	return seen == expected;
+}
+
 struct before look_before(void)
 {
 	return (struct before) {
@@ -970,25 +977,18 @@ struct before look_before(void)
 	};
 }
 
-static bool is(const char *what, long seen, long expected)
-{
-	if (seen != expected)
-		printf("# %s: %ld instead of %ld\n", what, seen, expected);
-	return seen == expected;
-}
-
 static bool others_hold(const struct before *before, long registrations,
 			long pages)
 {
-	return is("registrations", count_of("registrations"), registrations) &
-	       is("pages that vfio_pasid pinned", count_of("pinned_pages"),
-		  pages) &
-	       is("pinned pages", pinned_pages() - before->pinned, pages);
+	return is_value("registrations", count_of("registrations"), registrations) &
+	       is_value("pages that vfio_pasid pinned", count_of("pinned_pages"),
+			pages) &
+	       is_value("pinned pages", pinned_pages() - before->pinned, pages);
 }
 
 bool holds(const struct before *before, long registrations, long pages)
 {
-	return is("locked memory", vm_locked() - before->locked, pages * PAGE) &
+	return is_value("locked memory", vm_locked() - before->locked, pages * PAGE) &
 	       others_hold(before, registrations, pages);
 }
 
@@ -1269,12 +1269,12 @@ int run_contest(struct contest *contest)
 	for (int round = 0; round < contest->rounds; round++) {
 		spin_barrier_wait(&contest->barrier);
 		spin_barrier_wait(&contest->barrier);
-		if (!(is("winners", contest->wins, 1) &
-		      is("the next round", contest->again(contest->arg), 0)))
+		if (!(is_value("winners", contest->wins, 1) &
+		      is_value("the next round", contest->again(contest->arg), 0)))
 			ret = -EPROTO;
 		contest->wins = 0;
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	return is("neither winner nor loser", contest->other, 0) ? ret : -EPROTO;
+	return is_value("neither winner nor loser", contest->other, 0) ? ret : -EPROTO;
 }

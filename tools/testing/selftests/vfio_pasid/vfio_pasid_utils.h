@@ -219,6 +219,9 @@ long pinned_pages(void);
 /* The number behind @name at the start of a line of the file. */
 long number_in(const char *path, const char *name);
 
+/* Whether they are the same; says so if they are not. */
+bool is_value(const char *what, long seen, long expected);
+
 /* What was locked and pinned before, and is the business of others. */
 struct before {
 	long locked;
