@@ -9,6 +9,11 @@ pub(crate) fn smallest_page(sizes: u64) -> u64 {
     sizes & sizes.wrapping_neg()
 }
 
+/// The largest page in bytes of those that `sizes` has a bit for; 0 if it has none.
+pub(crate) fn largest_page(sizes: u64) -> u64 {
+    sizes.checked_ilog2().map_or(0, |bit| 1 << bit)
+}
+
 /// An interval of IO addresses in bytes, both ends included, so that the last byte of the address
 /// space can be said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +69,17 @@ impl Interval {
     /// Whether it begins and ends on a boundary of `page` bytes, a power of two.
     pub(crate) fn is_aligned(self, page: u64) -> bool {
         (self.start | self.last.wrapping_add(1)) & (page - 1) == 0
+    }
+
+    /// Its parts in ascending order, cut at every multiple of `block` bytes, a power of two.
+    pub(crate) fn blocks(self, block: u64) -> impl Iterator<Item = Self> {
+        let mut rest = Some(self);
+        core::iter::from_fn(move || {
+            let Self { start, last } = rest?;
+            let end = last.min(start | (block - 1));
+            rest = end.checked_add(1).and_then(|next| Self::new(next, last));
+            Some(Self { start, last: end })
+        })
     }
 
     /// The largest part that begins and ends on a boundary of `page` bytes, a power of two.
@@ -206,6 +222,40 @@ mod tests {
         assert_eq!(smallest_page(0x1_0000), 0x1_0000);
         assert_eq!(smallest_page(1 << 63), 1 << 63);
         assert_eq!(smallest_page(0), 0);
+    }
+
+    #[test]
+    fn largest_page_is_the_highest_bit() {
+        assert_eq!(largest_page(0x4020_1000), 0x4000_0000);
+        assert_eq!(largest_page(0x1_0000), 0x1_0000);
+        assert_eq!(largest_page(u64::MAX), 1 << 63);
+        assert_eq!(largest_page(0), 0);
+    }
+
+    #[test]
+    fn blocks_are_all_of_an_interval_and_cross_no_boundary() {
+        let check = |start, last, expected: &[(u64, u64)]| {
+            let mut expected = expected.iter().copied();
+            for part in (Interval { start, last }).blocks(0x1000) {
+                assert_eq!(Some((part.start(), part.last())), expected.next());
+            }
+            assert_eq!(expected.next(), None);
+        };
+        check(0x1000, 0x1fff, &[(0x1000, 0x1fff)]);
+        check(0x1800, 0x1801, &[(0x1800, 0x1801)]);
+        check(
+            0xfff,
+            0x2000,
+            &[(0xfff, 0xfff), (0x1000, 0x1fff), (0x2000, 0x2000)],
+        );
+        check(
+            u64::MAX - 0x1000,
+            u64::MAX,
+            &[
+                (u64::MAX - 0x1000, u64::MAX - 0x1000),
+                (u64::MAX - 0xfff, u64::MAX),
+            ],
+        );
     }
 
     #[test]

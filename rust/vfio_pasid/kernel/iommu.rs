@@ -20,7 +20,7 @@ use super::{
     trace,
     vfio::PinnedDevice, //
 };
-use crate::window::{smallest_page, Interval};
+use crate::window::{largest_page, smallest_page, Interval};
 
 /// A paging domain that can be attached under a PASID.
 ///
@@ -81,6 +81,14 @@ impl Domain {
     /// The smallest page in bytes.
     pub(crate) fn page(&self) -> u64 {
         smallest_page(self.page_sizes())
+    }
+
+    /// What is mapped and unmapped in one step never crosses a multiple of so many bytes, the
+    /// largest page: then the flush that follows never asks for more of them than a VT-d with
+    /// pages of that size can flush (MAMV). `cache_tag_flush_iotlb()` of the kernel does not look
+    /// where tables are first-stage, and the hardware would refuse, and keep stale entries.
+    fn block(&self) -> u64 {
+        largest_page(self.page_sizes())
     }
 
     /// The IO addresses that the domain can map.
@@ -169,11 +177,14 @@ impl MappedRange {
             _pages: pages.clone(),
         };
         for (phys, size) in pages.pieces(offset, iova.size()) {
-            range.map(phys, size)?;
-            if fatal_signal_pending() {
-                return Err(EINTR);
+            let piece = Interval::sized(iova.start() + range.size, size)?;
+            for block in piece.blocks(range.domain.block()) {
+                range.map(phys + (block.start() - piece.start()), block.size())?;
+                if fatal_signal_pending() {
+                    return Err(EINTR);
+                }
+                cond_resched();
             }
-            cond_resched();
         }
         trace::map(pasid, iova, access);
         Ok(range)
@@ -212,17 +223,20 @@ impl MappedRange {
 
 impl Drop for MappedRange {
     fn drop(&mut self) {
-        if self.size == 0 {
-            return;
-        }
-        // SAFETY: By the type invariant.
-        unsafe {
-            bindings::iommu_unmap(
-                self.domain.as_ptr(),
-                self.iova.start() as c_ulong,
-                self.size as usize,
-            )
+        let Ok(mapped) = Interval::sized(self.iova.start(), self.size) else {
+            return; // Nothing is.
         };
+        for block in mapped.blocks(self.domain.block()) {
+            // SAFETY: By the type invariant.
+            unsafe {
+                bindings::iommu_unmap(
+                    self.domain.as_ptr(),
+                    block.start() as c_ulong,
+                    block.size() as usize,
+                )
+            };
+            cond_resched();
+        }
         if self.size == self.iova.size() {
             trace::unmap(self.pasid, self.iova, self.access);
         }

@@ -9,7 +9,7 @@
 # silent or misjudge what comes after; and no memory may be lost.
 cd "$(dirname "$0")" || exit 1
 
-trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|blocked for more|suspected memory leaks'
+trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|DMAR: .*Error|blocked for more|suspected memory leaks'
 allowed='^$'
 kmemleak=/sys/kernel/debug/kmemleak
 in_use=/sys/kernel/debug/vfio_pasid/in_use
