@@ -35,6 +35,14 @@ vfio() {
 	done
 }
 
+# huge KB COUNT: so many pages of that size. Not from the kernel's command line:
+# kmemleak would look through what is in them.
+huge() {
+	local file=/sys/kernel/mm/hugepages/hugepages-$1kB/nr_hugepages
+	echo "$2" >"$file"
+	[ "$(cat "$file")" = "$2" ] || die "no memory for $2 pages of $1 kB"
+}
+
 # allow REGEX: messages of the kernel that the tests provoke.
 allow() {
 	allowed="$allowed|$1"
@@ -149,8 +157,12 @@ run() {
 # pointer to it. The report names the program that allocated it.
 look_for_lost_memory() {
 	! echo 'suspected memory leaks' | grep -qE "$allowed" || return 0
+	local start
+	start=$(date +%s)
 	echo scan >$kmemleak
-	sleep 6
+	until [ $(($(date +%s) - start)) -gt 6 ]; do
+		sleep 1
+	done
 	echo scan >$kmemleak
 	cat $kmemleak >/tmp/lost
 	if [ -s /tmp/lost ]; then

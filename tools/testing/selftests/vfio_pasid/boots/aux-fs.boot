@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The aux-* boots have every pair of: first- or second-stage tables, snoop
 # control or not, a device with 20 bits of PASID, 8 or none, on the root bus or
-# behind a root port. Every aux program runs with both kinds of tables.
+# behind a root port. Every aux program runs with both kinds of tables; in the
+# debug kernel, which is slow, once, as our code is the same.
 guest --fsts on --iommu snoop-control=off
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0

@@ -2,10 +2,12 @@
 # What aux spaces map, with first-stage tables. There is memory for a page of
 # 1 GB, at an address that is a multiple of it.
 guest --fsts on --iommu snoop-control=off
-guest --memory 4G --append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=8'
+guest --memory 5G
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --pasid-device 'id=wide0,addr=10.0'
 guest --pasid-device 'id=wide1,bus=rp0'
+huge 1048576 1
+huge 2048 8
 vfio 0000:00:10.0 0000:01:00.0
 run aux_map
 run aux_map_dma

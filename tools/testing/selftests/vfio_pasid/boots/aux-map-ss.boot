@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What aux spaces map, with second-stage tables. There is memory for a page of
 # 1 GB, at an address that is a multiple of it.
+kernel stock
 guest --fsts off --iommu snoop-control=on
-guest --memory 4G --append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=8'
+guest --memory 5G
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --pasid-device 'id=wide0,bus=rp0'
 guest --pasid-device 'id=wide1,addr=10.0'
+huge 1048576 1
+huge 2048 8
 vfio 0000:00:10.0 0000:01:00.0
 run aux_map
 run aux_map_dma

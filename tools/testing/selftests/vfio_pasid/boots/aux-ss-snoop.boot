@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
+kernel stock
 guest --fsts off --iommu snoop-control=on
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Noise and storm, for long.
+# Noise and storm in the debug kernel, for longer than beside others.
 kernel debug
 guest --fsts on --iommu snoop-control=on
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
@@ -10,6 +10,6 @@ guest --pasid-device 'id=narrow,addr=11.0 --pasid-width 8'
 guest --pasid-device 'id=none,bus=rp1 --no-pasid'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
 export VFIO_PASID_ROUNDS=10000
-export VFIO_PASID_SECONDS=60
+export VFIO_PASID_SECONDS=20
 run noise
 run storm
