@@ -59,11 +59,10 @@ find_leaks() {
 
 plant() {
 	echo "planted.sh: $1" >/dev/kmsg
-	case $1 in
-	kunit) insmod "/lib/modules/$(uname -r)/updates/vfio_pasid_bugs.ko" ;;
-	# A process of its own, as it may not come back.
-	*) sh -c 'echo "$1" >/sys/kernel/debug/vfio_pasid_bugs' sh "$1" ;;
-	esac
+	[ -e $debug/vfio_pasid_bugs ] ||
+		insmod "/lib/modules/$(uname -r)/updates/vfio_pasid_bugs.ko"
+	# A process of its own, as it may not come back. (kunit came with the module.)
+	[ "$1" = kunit ] || sh -c 'echo "$1" >"$2"' sh "$1" $debug/vfio_pasid_bugs
 	case $1 in
 	rust_leak) find_leaks >/tmp/report ;;
 	*) dmesg | sed "/planted.sh: $1\$/,\$!d" >/tmp/report ;;
