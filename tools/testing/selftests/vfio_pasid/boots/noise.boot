@@ -9,7 +9,7 @@ guest --pasid-device 'id=wide1,addr=10.0'
 guest --pasid-device 'id=narrow,addr=11.0 --pasid-width 8'
 guest --pasid-device 'id=none,bus=rp1 --no-pasid'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
-export VFIO_PASID_ROUNDS=10000
-export VFIO_PASID_SECONDS=20
+export VFIO_PASID_ROUNDS=5000
+export VFIO_PASID_SECONDS=15
 run noise
 run storm
