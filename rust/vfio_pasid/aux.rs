@@ -6,6 +6,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
+    static_lock_class,
     sync::Arc, //
 };
 
@@ -15,65 +16,100 @@ use crate::{
         errno::eopnotsupp,
         group::Group,
         iommu::{Access, Attachment, Domain},
+        mutex::{Guard, KillableMutex},
         resv::reserved_regions,
-        vfio::PinnedDevice, //
+        vfio::{Identity, PinnedDevice}, //
     },
     mapping::{self, Mapping, Mappings},
-    mm::PasidInUse,
+    mm::{PasidInUse, VfioMmRef},
     registered::Mapped,
     window::{Interval, Window, Wish}, //
 };
 
-/// An aux space.
-///
-/// The fields are dropped in this order: nothing is mapped any more when the groups are detached,
-/// and the PASID outlives every hardware entry that carries it.
+/// An aux space. What it is attached to is in [`Attachments`]: who holds a space holds no device.
+#[pin_data]
 pub(crate) struct AuxSpace {
-    mappings: Mappings,
-    attached: KVec<AttachedGroup>,
+    /// `None` when the space is destroyed. Held while something is mapped or unmapped, which may
+    /// take long, but by no other space.
+    #[pin]
+    inside: KillableMutex<Option<Inside>>,
     domain: Arc<Domain>,
     window: Window,
-    pasid: PasidInUse,
+    pasid: u32,
+}
+
+/// What ends with a space.
+///
+/// The fields are dropped in this order: the number is free when nothing is mapped any more. It is
+/// detached before.
+pub(crate) struct Inside {
+    mappings: Mappings,
+    domain: Arc<Domain>,
+    _pasid: PasidInUse,
+    _vmm: VfioMmRef,
     _counted: Counted,
 }
 
-struct AttachedGroup {
-    /// As long as it is in the container, the group keeps its number.
-    number: u32,
-    attachment: Attachment,
-    _counted: Counted,
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.mappings.clear(&self.domain);
+    }
+}
+
+impl Inside {
+    /// The mappings.
+    pub(crate) fn mappings(&mut self) -> &mut Mappings {
+        &mut self.mappings
+    }
 }
 
 impl AuxSpace {
-    /// A space that is attached to nothing and that groups like `group` can use.
+    /// A space of the process `vmm` that is attached to nothing and that groups like `group` can
+    /// use.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the group has no PASID-capable device, or several; `ERANGE` if nothing of
-    /// `wish` can be served; those of [`Domain::new`].
+    /// `wish` can be served; those of [`Domain::new`] and `pasid`.
     pub(crate) fn new(
+        vmm: &VfioMmRef,
         group: &Group,
         wish: Wish,
         pasid: impl FnOnce() -> Result<PasidInUse>,
-    ) -> Result<Self> {
+    ) -> Result<Arc<Self>> {
         let domain = group
             .with_pasid_device(|device, _| Domain::new(device))
             .ok_or_else(eopnotsupp)??;
         let reserved = reserved_regions(group)?;
         let window = Window::negotiate(wish, domain.aperture()?, domain.page(), &reserved)?;
-        Ok(Self {
+        let domain = Arc::new(domain, GFP_KERNEL_ACCOUNT)?;
+        let pasid = pasid()?;
+        let number = pasid.number();
+        let inside = Inside {
             mappings: Mappings::new(),
-            attached: KVec::new(),
-            domain: Arc::new(domain, GFP_KERNEL_ACCOUNT)?,
-            window,
-            pasid: pasid()?,
+            domain: domain.clone(),
+            _pasid: pasid,
+            _vmm: vmm.clone(),
             _counted: Counted::one(Kind::Spaces),
-        })
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                inside <- KillableMutex::new(
+                    Some(inside),
+                    c"vfio_pasid::mappings",
+                    static_lock_class!(),
+                ),
+                domain,
+                window,
+                pasid: number,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
     }
 
     /// The PASID that names the space.
     pub(crate) fn pasid(&self) -> u32 {
-        self.pasid.number()
+        self.pasid
     }
 
     /// The window that was granted.
@@ -86,100 +122,64 @@ impl AuxSpace {
         self.domain.page_sizes()
     }
 
-    /// The numbers of the groups that the space is attached to, in ascending order.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = u32> + '_ {
-        self.attached.iter().map(|attached| attached.number)
-    }
-
-    /// Attaches `device`, the PASID-capable one of `group`, which is open through the space's
-    /// container and whose set the caller has locked.
+    /// What ends with the space, locked.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the group is attached; `ERANGE` if the PASID is wider than the device can use;
-    /// `EINVAL` if the device cannot serve the window; those of [`Attachment::new`].
-    pub(crate) fn attach(&mut self, group: &Group, device: PinnedDevice) -> Result {
-        let number = group.number();
-        let place = match self
-            .attached
-            .binary_search_by_key(&number, |attached| attached.number)
-        {
-            Ok(_) => return Err(EEXIST),
-            Err(place) => place,
-        };
-        let support = device.device().pasid_support().ok_or_else(eopnotsupp)?;
-        if self.pasid() >> support.width != 0 {
-            return Err(ERANGE);
-        }
-        if !self.window.allows(&reserved_regions(group)?) {
-            return Err(EINVAL);
-        }
-        self.attached.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        let attached = AttachedGroup {
-            number,
-            attachment: Attachment::new(self.domain.clone(), device, self.pasid())?,
-            _counted: Counted::one(Kind::Attachments),
-        };
-        Ok(self.attached.insert_within_capacity(place, attached)?)
+    /// `EINTR` if a fatal signal came first.
+    pub(crate) fn inside(&self) -> Result<Guard<'_, Option<Inside>>> {
+        self.inside.lock_killable()
     }
 
-    /// Detaches the group.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if it is not attached.
-    pub(crate) fn detach(&mut self, group: &Group) -> Result {
-        let number = group.number();
-        let before = self.attached.len();
-        self.attached.retain(|attached| attached.number != number);
-        if self.attached.len() == before {
-            return Err(ENOENT);
-        }
-        Ok(())
-    }
-
-    /// Maps `iova` to the registered memory `memory`, of the same size, that `find` finds.
+    /// Maps `iova` to the registered memory `memory`, of the same size, that `find` finds, unless
+    /// `check` fails when all is done.
     ///
     /// # Errors
     ///
     /// `EINVAL` if an address or the size is not a multiple of the smallest page; `ERANGE` if the
-    /// window does not permit it; `EEXIST` if something is mapped there; those of `find` and of
-    /// [`Mapping::new`].
+    /// window does not permit it; `EEXIST` if something is mapped there; `ENOENT` if the space is
+    /// destroyed; `EINTR`; those of `find`, of [`Mapping::new`] and of `check`.
     pub(crate) fn map(
-        &mut self,
+        &self,
         iova: Interval,
         memory: Interval,
         access: Access,
         place: mapping::Place,
         find: impl FnOnce(Interval) -> Result<Mapped>,
+        check: impl FnOnce() -> Result,
     ) -> Result {
         self.check_alignment(iova)?;
         self.check_alignment(memory)?;
         if !self.window.permits(iova) {
             return Err(ERANGE);
         }
-        let pasid = self.pasid();
-        let domain = &self.domain;
-        self.mappings.add(iova, place, || {
+        let mut inside = self.inside()?;
+        let inside = inside.as_mut().ok_or(ENOENT)?;
+        inside.mappings.add(iova, place, || {
             let found = find(memory)?;
-            Mapping::new(domain.clone(), pasid, iova, memory.start(), access, found)
+            let domain = self.domain.clone();
+            let mapping = Mapping::new(domain, self.pasid, iova, memory.start(), access, found)?;
+            check()?;
+            Ok(mapping)
         })
     }
 
-    /// Unmaps `range` and returns how many bytes of it were mapped.
+    /// Unmaps `range`, or everything, and returns how many bytes of it were mapped.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if its start or size is not a multiple of the smallest page, or if only a part of
-    /// a mapping is in it.
-    pub(crate) fn unmap(&mut self, range: Interval) -> Result<u64> {
-        self.check_alignment(range)?;
-        self.mappings.remove(range)
-    }
-
-    /// The mappings.
-    pub(crate) fn mappings(&mut self) -> &mut Mappings {
-        &mut self.mappings
+    /// `EINVAL` if the range's start or size is not a multiple of the smallest page, or if only a
+    /// part of a mapping is in it; `ENOENT` if the space is destroyed; `EINTR`.
+    pub(crate) fn unmap(&self, range: Option<Interval>) -> Result<u64> {
+        if let Some(range) = range {
+            self.check_alignment(range)?;
+        }
+        let mut inside = self.inside()?;
+        let mappings = &mut inside.as_mut().ok_or(ENOENT)?.mappings;
+        match range {
+            Some(range) => mappings.remove(&self.domain, range),
+            None => Ok(mappings.clear(&self.domain)),
+        }
     }
 
     fn check_alignment(&self, range: Interval) -> Result {
@@ -192,54 +192,94 @@ impl AuxSpace {
 }
 
 /// The aux spaces of a container by their PASIDs.
-pub(crate) struct Spaces(RBTree<u32, AuxSpace>);
+pub(crate) type Spaces = RBTree<u32, Arc<AuxSpace>>;
 
 /// Memory for a space's place among [`Spaces`].
-pub(crate) type Place = RBTreeNodeReservation<u32, AuxSpace>;
+pub(crate) type SpacePlace = RBTreeNodeReservation<u32, Arc<AuxSpace>>;
 
-impl Spaces {
-    /// No spaces.
+/// Where an attachment is: the number of the group, which it keeps as long as it is in the
+/// container, and the PASID. So those of a group are beside each other.
+type Key = (u32, u32);
+
+/// An aux space, attached to a group.
+pub(crate) struct Attached {
+    attachment: Attachment,
+    _counted: Counted,
+}
+
+/// Memory for a place among [`Attachments`].
+pub(crate) type AttachmentPlace = RBTreeNodeReservation<Key, Attached>;
+
+/// What the aux spaces of a container are attached to. Looking, attaching and detaching are one
+/// step under the lock that this is behind.
+pub(crate) struct Attachments(RBTree<Key, Attached>);
+
+impl Attachments {
+    /// None.
     pub(crate) fn new() -> Self {
         Self(RBTree::new())
     }
 
-    /// Adds a space. Its PASID is in use by it alone, so there is no other of that name.
-    pub(crate) fn add(&mut self, space: AuxSpace, place: Place) {
-        self.0.insert(place.into_node(space.pasid(), space));
-    }
-
-    /// The space that `pasid` names.
+    /// Attaches `space` to `device`, the PASID-capable one of the group `number`, which has the
+    /// reserved regions `reserved`.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is none.
-    pub(crate) fn get(&mut self, pasid: u32) -> Result<&mut AuxSpace> {
-        self.0.get_mut(&pasid).ok_or(ENOENT)
-    }
-
-    /// Unmaps, detaches and frees the space that `pasid` names.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if there is none.
-    pub(crate) fn destroy(&mut self, pasid: u32) -> Result {
-        self.0.remove(&pasid).map(drop).ok_or(ENOENT)
-    }
-
-    /// Detaches a group from every space.
-    pub(crate) fn detach_group(&mut self, group: &Group) {
-        let number = group.number();
-        for space in self.0.values_mut() {
-            space.attached.retain(|attached| attached.number != number);
+    /// `EEXIST` if it is attached; `ERANGE` if the PASID is wider than the device can use;
+    /// `EINVAL` if the device cannot serve the window; those of [`Attachment::new`].
+    pub(crate) fn attach(
+        &mut self,
+        space: &AuxSpace,
+        number: u32,
+        device: PinnedDevice,
+        reserved: &[Interval],
+        place: AttachmentPlace,
+    ) -> Result {
+        if self.has(number, space.pasid) {
+            return Err(EEXIST);
         }
+        let support = device.device().pasid_support().ok_or_else(eopnotsupp)?;
+        if space.pasid >> support.width != 0 {
+            return Err(ERANGE);
+        }
+        if !space.window.allows(reserved) {
+            return Err(EINVAL);
+        }
+        let attached = Attached {
+            attachment: Attachment::new(space.domain.clone(), device, space.pasid)?,
+            _counted: Counted::one(Kind::Attachments),
+        };
+        self.0
+            .insert(place.into_node((number, space.pasid), attached));
+        Ok(())
     }
 
-    /// Detaches a device from every space.
-    pub(crate) fn detach_device(&mut self, device: &PinnedDevice) {
-        for space in self.0.values_mut() {
-            space
-                .attached
-                .retain(|attached| attached.attachment.device() != device);
+    /// Whether the space `pasid` is attached to the group `number`.
+    pub(crate) fn has(&self, number: u32, pasid: u32) -> bool {
+        self.0.get(&(number, pasid)).is_some()
+    }
+
+    /// Detaches the space `pasid` from the group `number`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if it is not attached.
+    pub(crate) fn detach(&mut self, number: u32, pasid: u32) -> Result {
+        self.0.remove(&(number, pasid)).map(drop).ok_or(ENOENT)
+    }
+
+    /// Detaches every space from the group `number`; or only from `device` of it.
+    pub(crate) fn detach_all(&mut self, number: u32, device: Option<Identity>) {
+        let mut next = self.0.cursor_lower_bound_mut(&(number, 0));
+        while let Some(cursor) = next {
+            let (&(group, _), attached) = cursor.current();
+            let here = attached.attachment.device().identity();
+            // A group has one PASID-capable device: all of its attachments are alike. At the end
+            // of the tree the cursor steps back, to another group.
+            if group != number || device.is_some_and(|device| device != here) {
+                break;
+            }
+            next = cursor.remove_current().0;
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What VFIO_IOMMU_AUX_INFO reports of an aux space, a batch at a time: the space is locked while a
-//! batch is gathered, and unlocked while it is copied to the user.
+//! What VFIO_IOMMU_AUX_INFO reports of an aux space, a batch at a time. Between two batches, which
+//! are copied to the user, the space may change or go.
 
 use core::ops::ControlFlow;
 
@@ -11,9 +11,11 @@ use kernel::{
 };
 
 use crate::{
-    aux::AuxSpace,
+    aux::{AuxSpace, Inside},
+    container::Caller,
     kernel::abi::{
         AuxEntry,
+        AuxInfo,
         VFIO_AUX_ENTRY_GROUP,
         VFIO_AUX_ENTRY_HOLE,
         VFIO_AUX_ENTRY_MAPPING, //
@@ -51,19 +53,36 @@ impl Report {
         self.room > 0
     }
 
-    /// Gathers the next batch from `cursor` on and returns the cursor behind it, 0 at the end.
-    pub(crate) fn gather(&mut self, space: &mut AuxSpace, cursor: u64) -> u64 {
+    /// Gathers what `info` asks for, and the next batch from its cursor on; then the cursor is
+    /// behind the batch, and 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such space; those of [`Caller::state`].
+    pub(crate) fn gather(&mut self, caller: &Caller<'_>, info: &mut AuxInfo) -> Result {
         self.batch.clear();
-        let next = match self.gather_entries(space, cursor) {
+        let space = caller.state()?.space(info.pasid)?;
+        info.iova_start = space.window().interval().start();
+        info.iova_size = space.window().interval().size();
+        info.pgsize_bitmap = space.page_sizes();
+
+        let cursor = info.cursor;
+        let mut next = self.gather_holes(&space, cursor);
+        if next.is_continue() {
+            next = self.gather_groups(caller.state()?.groups_of(info.pasid), cursor);
+        }
+        if next.is_continue() {
+            next = self.gather_mappings(space.inside()?.as_mut().ok_or(ENOENT)?, cursor);
+        }
+        info.cursor = match next {
             ControlFlow::Continue(()) => 0,
             ControlFlow::Break(next) => next,
         };
         self.room -= self.batch.len();
-        next
+        Ok(())
     }
 
-    /// Breaks with the cursor of the first entry that does not fit.
-    fn gather_entries(&mut self, space: &mut AuxSpace, cursor: u64) -> ControlFlow<u64> {
+    fn gather_holes(&mut self, space: &AuxSpace, cursor: u64) -> ControlFlow<u64> {
         for (position, hole) in (0..).zip(space.window().holes()) {
             let entry = AuxEntry {
                 entry_type: VFIO_AUX_ENTRY_HOLE,
@@ -73,7 +92,15 @@ impl Report {
             };
             self.add(cursor, position, entry)?;
         }
-        for number in space.groups() {
+        ControlFlow::Continue(())
+    }
+
+    fn gather_groups(
+        &mut self,
+        groups: impl Iterator<Item = u32>,
+        cursor: u64,
+    ) -> ControlFlow<u64> {
+        for number in groups {
             let entry = AuxEntry {
                 entry_type: VFIO_AUX_ENTRY_GROUP,
                 data: number,
@@ -81,8 +108,12 @@ impl Report {
             };
             self.add(cursor, number.into(), entry)?;
         }
+        ControlFlow::Continue(())
+    }
+
+    fn gather_mappings(&mut self, inside: &mut Inside, cursor: u64) -> ControlFlow<u64> {
         let from = cursor.saturating_sub(first_cursor(VFIO_AUX_ENTRY_MAPPING)) << PAGE_SHIFT;
-        space.mappings().for_each_from(from, |mapping| {
+        inside.mappings().for_each_from(from, |mapping| {
             let iova = mapping.iova();
             let entry = AuxEntry {
                 entry_type: VFIO_AUX_ENTRY_MAPPING,

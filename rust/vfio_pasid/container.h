@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The private interface between the shim and vfio_pasid: one function for each
- * operation of struct vfio_iommu_driver_ops that must not race with .release.
+ * operation of struct vfio_iommu_driver_ops that concerns vfio_pasid, and the
+ * stock operations that these call.
  *
  * @handle is what VFIO keeps as iommu_data: a number, never a pointer, never
- * reused. Each function finds the container, holds off its release, does
- * vfio_pasid's part, and calls the stock operation with the stock iommu_data.
- * All may sleep.
+ * reused. Each function finds the container and holds a reference to it, not a
+ * lock, while it does vfio_pasid's part and the stock operation. All may sleep.
  */
 #ifndef _VFIO_PASID_CONTAINER_H
 #define _VFIO_PASID_CONTAINER_H
 
 #include <linux/iommu.h>
 
+struct module;
 struct vfio_device;
 
 /*
@@ -25,49 +26,57 @@ struct vfio_pasid_own_space {
 	u64 pgsize_bitmap;
 };
 
+/* Chooses a window of @space. Decides only: it neither waits nor allocates. */
+typedef int (*vfio_pasid_choose_t)(void *context,
+				   const struct vfio_pasid_own_space *space,
+				   u64 *start, u64 *last);
+
 /*
- * What VFIO_IOMMU_SETUP needs of stock code. @data is the stock iommu_data.
- * get: -EOPNOTSUPP if no group of the container has an IOMMU.
- * narrow: takes everything outside of [@start, @last] away. -EBUSY if something
- * is mapped there, -ERANGE if nothing would be left. Never allocates.
+ * The stock operations. @data is the stock iommu_data. @owner is the module
+ * that they are in: a container holds a reference to it from its open until
+ * nobody uses it any more.
+ *
+ * setup: what VFIO_IOMMU_SETUP needs. Asks @choose for a window, takes
+ * everything outside of it away, and keeps it so when groups come and go.
+ * -EOPNOTSUPP if no group of the container has an IOMMU, -EBUSY if something
+ * outside is mapped, -ERANGE if nothing would be left, -ENOMEM, or what @choose
+ * returns; then nothing has changed.
+ *
+ * @group_type is enum vfio_group_type, which only VFIO's private header has.
  */
-struct vfio_pasid_own_space_ops {
-	int (*get)(void *data, struct vfio_pasid_own_space *space);
-	int (*narrow)(void *data, u64 start, u64 last);
+struct vfio_pasid_stock_ops {
+	struct module *owner;
+	void *(*open)(unsigned long type);
+	void (*release)(void *data);
+	long (*ioctl)(void *data, unsigned int cmd, unsigned long arg);
+	int (*attach_group)(void *data, struct iommu_group *group,
+			    unsigned int group_type);
+	void (*detach_group)(void *data, struct iommu_group *group);
+	void (*register_device)(void *data, struct vfio_device *device);
+	void (*unregister_device)(void *data, struct vfio_device *device);
+	int (*setup)(void *data, vfio_pasid_choose_t choose, void *context);
 };
 
-/* @group_type is enum vfio_group_type, which only VFIO's private header has. */
+/* @ops stay as they are while @owner is loaded. */
 void *vfio_pasid_container_open(unsigned long type,
-				void *(*stock)(unsigned long type),
-				const struct vfio_pasid_own_space_ops *ops);
-void vfio_pasid_container_release(void *handle, void (*stock)(void *data));
+				const struct vfio_pasid_stock_ops *ops);
+void vfio_pasid_container_release(void *handle);
 /* @handle is NULL before VFIO_SET_IOMMU: then only VFIO_CHECK_EXTENSION works. */
 long vfio_pasid_container_ioctl(void *handle, unsigned int cmd,
 				unsigned long arg,
-				long (*stock)(void *data, unsigned int cmd,
-					      unsigned long arg));
+				const struct vfio_pasid_stock_ops *ops);
 int vfio_pasid_container_attach_group(void *handle, struct iommu_group *group,
-				      unsigned int group_type,
-				      int (*stock)(void *data,
-						   struct iommu_group *group,
-						   unsigned int group_type));
-void vfio_pasid_container_detach_group(void *handle, struct iommu_group *group,
-				       void (*stock)(void *data,
-						     struct iommu_group *group));
+				      unsigned int group_type);
+void vfio_pasid_container_detach_group(void *handle, struct iommu_group *group);
 void vfio_pasid_container_register_device(void *handle,
-					  struct vfio_device *device,
-					  void (*stock)(void *data,
-							struct vfio_device *device));
+					  struct vfio_device *device);
 void vfio_pasid_container_unregister_device(void *handle,
-					    struct vfio_device *device,
-					    void (*stock)(void *data,
-							  struct vfio_device *device));
+					    struct vfio_device *device);
 
 /*
  * The stock iommu_data, for the operations that VFIO only calls while a device
  * or a group keeps the container from being released: pin_pages, unpin_pages,
- * dma_rw and group_iommu_domain. They take no lock of ours, because
- * VFIO_IOMMU_UNMAP_DMA reaches unpin_pages through a driver's dma_unmap.
+ * dma_rw and group_iommu_domain.
  */
 void *vfio_pasid_container_stock(void *handle);
 

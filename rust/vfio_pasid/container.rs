@@ -1,118 +1,140 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Open containers, and the handles that VFIO knows them by.
+//! Open containers: what they hold, and how they come down.
+
+use core::mem::replace;
 
 use kernel::{
-    new_mutex,
+    impl_has_work,
+    new_work,
     prelude::*,
-    rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation},
+    rbtree::{RBTree, RBTreeNodeReservation},
     static_lock_class,
     sync::{
-        lock::{mutex::MutexBackend, Guard},
+        atomic::{Acquire, Atomic, Release},
         Arc,
-        Mutex,
         UniqueArc, //
     },
+    workqueue::{Work, WorkItem}, //
 };
 
 use crate::{
-    aux::Spaces,
+    aux::{AttachmentPlace, Attachments, AuxSpace, SpacePlace, Spaces},
     counters::{Counted, Kind},
+    handle::{self, Handle},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
         device::GroupDevice,
         errno::eopnotsupp,
         group::Group,
         mm::current_mm,
+        mutex::{Guard, KillableMutex},
         pci::{Address, PciDevice},
-        rwsem::{ReadGuard, RwSem},
-        stock::StockData,
-        vfio::PinnedDevice, //
+        stock::{Stock, StockOps},
+        vfio::{Identity, PinnedDevice}, //
     },
-    mm::VfioMmRef,
+    mm::{Closing, Membership, VfioMmRef},
     registered::Registered,
     window::{smallest_page, Interval, Wish},
     MODULE, //
 };
 
-/// What VFIO keeps as `iommu_data`: counted up from 1 and never reused, so that an ioctl that
-/// comes too late finds nothing rather than something else. VFIO reads it without a lock.
-pub(crate) type Handle = u64;
-
-/// The open containers.
-pub(crate) struct Containers {
-    last: Handle,
-    open: RBTree<Handle, Arc<Container>>,
-}
-
-impl Containers {
-    /// No containers.
-    pub(crate) fn new() -> Self {
-        Self {
-            last: 0,
-            open: RBTree::new(),
-        }
-    }
-
-    fn add(
-        &mut self,
-        container: Arc<Container>,
-        spare: RBTreeNodeReservation<Handle, Arc<Container>>,
-    ) -> Handle {
-        self.last += 1;
-        self.open.insert(spare.into_node(self.last, container));
-        self.last
-    }
-
-    /// The caller drops what it gets after the table is unlocked.
-    fn remove(&mut self, handle: Handle) -> Option<RBTreeNode<Handle, Arc<Container>>> {
-        self.open.remove_node(&handle)
-    }
-}
-
-/// A container between `.open` (`VFIO_SET_IOMMU`) and `.release` (its last group leaves).
+/// A container between `.open` (`VFIO_SET_IOMMU`) and `.release` (its last group leaves), and for
+/// as long as a call that has found it goes on. Such a call keeps the memory, the process's
+/// `vfio_mm` and the shim's module, and nothing that anybody waits for.
+///
+/// The fields are dropped in this order: with the last one the code of the caller may go.
 #[pin_data]
 pub(crate) struct Container {
-    stock: StockData,
-    /// What the container holds while it is open. Ioctls, the stock ones included, read; whatever
-    /// changes groups or devices writes; `.release` empties it, which waits for all of them.
+    /// What it holds. Never locked while anything takes long: VFIO's callbacks wait for it.
     #[pin]
-    contents: RwSem<Option<Contents>>,
-    /// The aux spaces. Looking, attaching and detaching are one step under this lock.
-    #[pin]
-    spaces: Mutex<Spaces>,
-    /// The registered memory that the container holds. Guards which ranges, and how often each.
-    #[pin]
-    registered: Mutex<Registered>,
-    _counted: Counted,
-}
-
-/// What an open container holds.
-pub(crate) struct Contents {
-    /// Open devices of the groups. Also such whose driver has yet to finish opening them.
-    devices: KVec<PinnedDevice>,
-    groups: KVec<Group>,
-    /// What VFIO_IOMMU_SETUP granted of the container's own address space.
-    window: Option<Interval>,
+    state: KillableMutex<State>,
+    /// The last group has left: nothing comes in any more.
+    dead: Atomic<bool>,
     vmm: VfioMmRef,
+    _counted: Counted,
+    stock: Stock,
 }
 
-impl Contents {
-    /// The process that the container belongs to.
-    pub(crate) fn vmm(&self) -> &VfioMmRef {
-        &self.vmm
+/// What a container holds.
+pub(crate) struct State {
+    groups: RBTree<u32, Group>,
+    /// Open devices of the groups. Also such whose driver has yet to finish opening them.
+    devices: RBTree<Identity, PinnedDevice>,
+    /// How often groups or devices have come or gone.
+    changes: u64,
+    attachments: Attachments,
+    spaces: Spaces,
+    registered: Registered,
+    /// What remains at the end, without contents until then; `None` when all is over.
+    remains: Option<(Membership, Pin<KBox<Remains>>)>,
+}
+
+/// What a container has left when it closes: long to take down, so that it is done on the
+/// workqueue.
+#[pin_data]
+struct Remains {
+    #[pin]
+    work: Work<Remains>,
+    contents: Option<(Spaces, Registered, Closing)>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Remains { self.work }
+}
+
+impl WorkItem for Remains {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(mut this: Pin<KBox<Self>>) {
+        // Memory outlives what is mapped; calls that fail for either wait until both are gone.
+        if let Some((spaces, registered, closing)) = this.as_mut().project().contents.take() {
+            drop(spaces);
+            drop(registered);
+            drop(closing);
+        }
+    }
+}
+
+impl Remains {
+    fn new() -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                work <- new_work!("vfio_pasid::remains"),
+                contents: None,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+}
+
+/// Groups and open devices at one moment, for comparing.
+pub(crate) struct View {
+    groups: KVec<Group>,
+    devices: KVec<Identity>,
+    changes: u64,
+}
+
+impl View {
+    /// Whether `device` is open through the container.
+    pub(crate) fn has_open(&self, device: &PinnedDevice) -> bool {
+        self.devices.contains(&device.identity())
     }
 
+    /// Whether the group of `device` is in the container.
+    pub(crate) fn owns(&self, device: GroupDevice<'_>) -> bool {
+        self.groups.iter().any(|group| group.has(device))
+    }
+}
+
+impl State {
     /// The group that user space calls `number`.
     ///
     /// # Errors
     ///
     /// `ENOENT` if it is not in this container.
     pub(crate) fn group(&self, number: u32) -> Result<&Group> {
-        self.groups
-            .iter()
-            .find(|group| group.number() == number)
-            .ok_or(ENOENT)
+        self.groups.get(&number).ok_or(ENOENT)
     }
 
     /// The group whose PASID-capable device takes the narrowest PASIDs, and how wide those are.
@@ -122,7 +144,7 @@ impl Contents {
     /// `EOPNOTSUPP` if no group can use PASIDs.
     pub(crate) fn narrowest_group(&self) -> Result<(&Group, u32)> {
         self.groups
-            .iter()
+            .values()
             .filter_map(|group| Some((group, group.pasid_support()?.width)))
             .min_by_key(|&(_, width)| width)
             .ok_or_else(eopnotsupp)
@@ -135,21 +157,11 @@ impl Contents {
     /// `ENOENT` if there is none.
     pub(crate) fn open_device_at(&self, address: Address) -> Result<&PinnedDevice> {
         self.devices
-            .iter()
+            .values()
             .find(|open| {
                 PciDevice::of(open.device()).is_some_and(|device| device.address() == address)
             })
             .ok_or(ENOENT)
-    }
-
-    /// Whether `device` is open through this container.
-    pub(crate) fn has_open(&self, device: &PinnedDevice) -> bool {
-        self.devices.iter().any(|open| open == device)
-    }
-
-    /// Whether the group of `device` is in this container.
-    pub(crate) fn owns(&self, device: GroupDevice<'_>) -> bool {
-        self.groups.iter().any(|group| group.has(device))
     }
 
     /// The open PASID-capable device of `group`.
@@ -157,104 +169,155 @@ impl Contents {
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
-    pub(crate) fn open_device(&self, group: &Group) -> Result<&PinnedDevice> {
+    fn open_device(&self, group: &Group) -> Result<&PinnedDevice> {
         group.pasid_support().ok_or_else(eopnotsupp)?;
         self.devices
-            .iter()
+            .values()
             .find(|open| group.has(open.device()) && open.device().pasid_support().is_some())
             .ok_or(ENODEV)
     }
+
+    /// The aux space that `pasid` names.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none.
+    pub(crate) fn space(&self, pasid: u32) -> Result<Arc<AuxSpace>> {
+        self.spaces.get(&pasid).cloned().ok_or(ENOENT)
+    }
+
+    /// Adds a space. Its PASID is in use by it alone, so there is no other of that name.
+    pub(crate) fn add_space(&mut self, space: Arc<AuxSpace>, place: SpacePlace) {
+        self.spaces.insert(place.into_node(space.pasid(), space));
+    }
+
+    /// Takes a space from the container, and detaches it.
+    pub(crate) fn remove_space(&mut self, pasid: u32) {
+        for &number in self.groups.keys() {
+            let _: Result = self.attachments.detach(number, pasid);
+        }
+        self.spaces.remove(&pasid);
+    }
+
+    /// Attaches the space `pasid` to the group `number`, which has the reserved regions
+    /// `reserved`. Its device is open if it is on the list: VFIO takes it off when it is closed,
+    /// or if opening it fails, and then it is detached.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`State::space`], [`State::group`] and [`Attachments::attach`]; `EOPNOTSUPP` if the
+    /// group has no PASID-capable device, or several; `ENODEV` if it is not open.
+    pub(crate) fn attach(
+        &mut self,
+        pasid: u32,
+        number: u32,
+        reserved: &[Interval],
+        place: AttachmentPlace,
+    ) -> Result {
+        let space = self.space(pasid)?;
+        let device = self.open_device(self.group(number)?)?.clone();
+        self.attachments
+            .attach(&space, number, device, reserved, place)
+    }
+
+    /// Detaches the space `pasid` from the group `number`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such space or group, or it is not attached.
+    pub(crate) fn detach(&mut self, pasid: u32, number: u32) -> Result {
+        self.space(pasid)?;
+        self.group(number)?;
+        self.attachments.detach(number, pasid)
+    }
+
+    /// The numbers of the groups that the space `pasid` is attached to, in ascending order.
+    pub(crate) fn groups_of(&self, pasid: u32) -> impl Iterator<Item = u32> + '_ {
+        let numbers = self.groups.keys().copied();
+        numbers.filter(move |&number| self.attachments.has(number, pasid))
+    }
+
+    /// The registered memory.
+    pub(crate) fn registered(&mut self) -> &mut Registered {
+        &mut self.registered
+    }
+
+    fn changed(&mut self) {
+        self.changes += 1;
+    }
 }
 
-impl Container {
-    /// `.open`: a container of the calling process. `open_stock` is called last.
-    pub(crate) fn open(
-        iommu_type: usize,
-        open_stock: impl FnOnce() -> Result<StockData>,
-    ) -> Result<Handle> {
-        // VFIO takes whatever CHECK_EXTENSION says yes to for an IOMMU type; stock says no here.
-        if iommu_type == VFIO_PASID_EXTENSION {
+/// A container whose process is the caller's.
+pub(crate) struct Caller<'a>(&'a Container);
+
+impl Caller<'_> {
+    /// The process.
+    pub(crate) fn vmm(&self) -> &VfioMmRef {
+        &self.0.vmm
+    }
+
+    /// What the container holds, locked: for a short time.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if its last group has left; `EINTR` if a fatal signal came first.
+    pub(crate) fn state(&self) -> Result<Guard<'_, State>> {
+        let state = self.0.state.lock_killable()?;
+        self.check_alive()?;
+        Ok(state)
+    }
+
+    /// Whether what is being done may still be done.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the container's last group has left.
+    pub(crate) fn check_alive(&self) -> Result {
+        if self.0.is_dead() {
             return Err(ENODEV);
         }
-        let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
-        let contents = Contents {
-            devices: KVec::new(),
-            groups: KVec::new(),
-            window: None,
-            vmm: VfioMmRef::get(current_mm()?)?,
-        };
-        let stock = open_stock()?;
-        let container = memory.pin_init_with(pin_init!(Self {
-            stock,
-            contents <- RwSem::new(
-                Some(contents),
-                c"vfio_pasid::contents",
-                static_lock_class!(),
-            ),
-            spaces <- new_mutex!(Spaces::new(), "vfio_pasid::spaces"),
-            registered <- new_mutex!(Registered::new(), "vfio_pasid::registered"),
-            _counted: Counted::one(Kind::Containers),
-        }))?;
-        Ok(MODULE.get().containers.lock().add(container.into(), spare))
+        Ok(())
     }
 
-    /// The container of `handle`, if it is still open.
-    pub(crate) fn find(handle: Handle) -> Result<Arc<Self>> {
-        let containers = MODULE.get().containers.lock();
-        containers.open.get(&handle).cloned().ok_or(ENODEV)
-    }
-
-    /// The stock type1's side of the container.
-    pub(crate) fn stock(&self) -> StockData {
-        self.stock
-    }
-
-    /// `.release`: waits for the calls under way, gives back what the container holds, and only
-    /// then lets stock code run.
-    pub(crate) fn release(handle: Handle, release_stock: impl FnOnce(StockData)) {
-        let node = MODULE.get().containers.lock().remove(handle);
-        let Some(container) = node.map(|node| node.to_key_value().1) else {
-            return;
-        };
-        let contents = container.contents.write().take();
-        // Memory outlives what is mapped, and the process outlives what it has registered.
-        *container.spaces.lock() = Spaces::new();
-        *container.registered.lock() = Registered::new();
-        drop(contents);
-        release_stock(container.stock);
-    }
-
-    /// `.ioctl`: one that is not ours.
+    /// Groups and open devices.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the container was released meanwhile.
-    pub(crate) fn stock_ioctl(
-        &self,
-        stock_ioctl: impl FnOnce(StockData) -> isize,
-    ) -> Result<isize> {
-        let _contents = self.contents()?;
-        Ok(stock_ioctl(self.stock))
+    /// `EAGAIN` if so many came meanwhile that there is no room for them; `ENOMEM`; those of
+    /// [`Caller::state`].
+    pub(crate) fn view(&self) -> Result<View> {
+        let (groups, devices) = {
+            let state = self.state()?;
+            (state.groups.keys().count(), state.devices.keys().count())
+        };
+        let mut groups: KVec<Group> = KVec::with_capacity(groups, GFP_KERNEL_ACCOUNT)?;
+        let mut devices = KVec::with_capacity(devices, GFP_KERNEL_ACCOUNT)?;
+        let state = self.state()?;
+        for group in state.groups.values() {
+            groups
+                .push_within_capacity(group.clone())
+                .map_err(|_| EAGAIN)?;
+        }
+        for &device in state.devices.keys() {
+            devices.push_within_capacity(device).map_err(|_| EAGAIN)?;
+        }
+        Ok(View {
+            groups,
+            devices,
+            changes: state.changes,
+        })
     }
 
-    /// What the container holds, kept from changing until the result is dropped.
+    /// Whether groups and open devices are still what `view` has.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if it has been released.
-    pub(crate) fn contents(&self) -> Result<ReadGuard<'_, Contents>> {
-        self.contents.read().some().ok_or(ENODEV)
-    }
-
-    /// The aux spaces, locked; with [`Container::contents`] held, they are not released.
-    pub(crate) fn spaces(&self, _held: &Contents) -> Guard<'_, Spaces, MutexBackend> {
-        self.spaces.lock()
-    }
-
-    /// The registered memory that the container holds, locked; as [`Container::spaces`].
-    pub(crate) fn registered(&self, _held: &Contents) -> Guard<'_, Registered, MutexBackend> {
-        self.registered.lock()
+    /// `EAGAIN` if not; those of [`Caller::state`].
+    pub(crate) fn check_view(&self, view: &View) -> Result {
+        if self.state()?.changes != view.changes {
+            return Err(EAGAIN);
+        }
+        Ok(())
     }
 
     /// Narrows the container's own address space to what `wish` can be granted of it: returns the
@@ -262,70 +325,173 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the container was released; `ERANGE` if nothing of the wish is left; `EBUSY` if
-    /// something outside is mapped; `EOPNOTSUPP` if no group has an IOMMU.
+    /// `ERANGE` if nothing of the wish is left; those of [`Stock::setup`] and
+    /// [`Caller::check_alive`].
     pub(crate) fn setup(&self, wish: Wish) -> Result<(Interval, u64)> {
-        // Nobody else uses the address space between looking and narrowing.
-        let mut contents = self.contents.write();
-        let contents = contents.as_mut().ok_or(ENODEV)?;
-        let own = self.stock.own_space()?;
-        let window = wish.within(own.aperture, smallest_page(own.page_sizes))?;
-        self.stock.narrow(window)?;
-        contents.window = Some(window);
-        Ok((window, own.page_sizes))
+        let mut granted = Err(ENODEV);
+        let done = self.0.stock.setup(|own| {
+            let window = wish.within(own.aperture, smallest_page(own.page_sizes))?;
+            granted = Ok((window, own.page_sizes));
+            Ok(window)
+        });
+        self.check_alive()?;
+        done.and(granted)
+    }
+}
+
+impl Container {
+    /// `.open`: a container of the calling process. The stock `.open` is called last.
+    pub(crate) fn open(iommu_type: usize, ops: &'static StockOps) -> Result<Handle> {
+        // VFIO takes whatever CHECK_EXTENSION says yes to for an IOMMU type; stock says no here.
+        if iommu_type == VFIO_PASID_EXTENSION {
+            return Err(ENODEV);
+        }
+        let place = handle::Place::new(GFP_KERNEL_ACCOUNT)?;
+        let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
+        let remains = Remains::new()?;
+        let membership = Membership::new(current_mm()?)?;
+        let vmm = membership.vmm().clone();
+        let stock = Stock::open(ops, iommu_type)?;
+        let state = State {
+            groups: RBTree::new(),
+            devices: RBTree::new(),
+            changes: 0,
+            attachments: Attachments::new(),
+            spaces: Spaces::new(),
+            registered: Registered::new(),
+            remains: Some((membership, remains)),
+        };
+        let container = memory.pin_init_with(pin_init!(Self {
+            state <- KillableMutex::new(state, c"vfio_pasid::container", static_lock_class!()),
+            dead: Atomic::new(false),
+            vmm,
+            _counted: Counted::one(Kind::Containers),
+            stock,
+        }))?;
+        Ok(MODULE.get().handles.add(container.into(), place))
+    }
+
+    /// The container of `handle`, if it is still open.
+    pub(crate) fn find(handle: Handle) -> Result<Arc<Self>> {
+        MODULE.get().handles.find(handle)
+    }
+
+    /// The stock type1's side of the container.
+    pub(crate) fn stock(&self) -> &Stock {
+        &self.stock
+    }
+
+    /// For an ioctl of ours.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the container's last group has left; `EPERM` if the caller belongs to another
+    /// process.
+    pub(crate) fn enter(&self) -> Result<Caller<'_>> {
+        let caller = Caller(self);
+        caller.check_alive()?;
+        if !self.vmm.is_current() {
+            return Err(EPERM);
+        }
+        Ok(caller)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.load(Acquire)
+    }
+
+    /// An ioctl that is not ours. What it says of a container that died meanwhile may not be true
+    /// any more: all was unmapped, and stock code takes what has no groups for one of emulated
+    /// devices.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the container's last group has left.
+    pub(crate) fn stock_ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        let result = self.stock.ioctl(cmd, arg);
+        Caller(self).check_alive()?;
+        Ok(result)
+    }
+
+    /// `.release`: all groups have left. Waits for no call; those under way find the container
+    /// dead, and the last of them drops it.
+    pub(crate) fn release(handle: Handle) {
+        let Some(container) = MODULE.get().handles.remove(handle) else {
+            return;
+        };
+        container.dead.store(true, Release);
+        let (spaces, registered, remains) = {
+            let mut state = container.state.lock();
+            (
+                replace(&mut state.spaces, Spaces::new()),
+                replace(&mut state.registered, Registered::new()),
+                state.remains.take(),
+            )
+        };
+        if spaces.is_empty() && registered.is_empty() {
+            return;
+        }
+        if let Some((membership, mut remains)) = remains {
+            let contents = (spaces, registered, membership.close());
+            *remains.as_mut().project().contents = Some(contents);
+            MODULE.get().workqueue.queue().enqueue(remains);
+        }
     }
 
     /// `.attach_group`: stock first.
-    pub(crate) fn attach_group(
-        &self,
-        group: Group,
-        attach_stock: impl FnOnce(StockData) -> Result,
-    ) -> Result {
-        let mut contents = self.contents.write();
-        let contents = contents.as_mut().ok_or(ENODEV)?;
-        contents.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        attach_stock(self.stock)?;
-        Ok(contents.groups.push_within_capacity(group)?)
+    pub(crate) fn attach_group(&self, group: Group, group_type: u32) -> Result {
+        let place = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        self.stock.attach_group(&group, group_type)?;
+        let mut state = self.state.lock();
+        state.groups.insert(place.into_node(group.number(), group));
+        state.changed();
+        Ok(())
     }
 
-    /// `.detach_group`: ours first.
-    pub(crate) fn detach_group(&self, group: &Group, detach_stock: impl FnOnce(StockData)) {
-        let mut contents = self.contents.write();
-        self.spaces.lock().detach_group(group);
-        if let Some(contents) = contents.as_mut() {
-            contents.groups.retain(|ours| ours != group);
-        }
-        detach_stock(self.stock);
-        // Stock code made the address space as large as it can be without the group.
-        if let Some(window) = contents.as_ref().and_then(|contents| contents.window) {
-            if self.stock.narrow(window).is_err() {
-                pr_warn!("the window of a container's own address space was lost\n");
+    /// `.detach_group`: ours first. A PASID that is left attached makes
+    /// `__iommu_release_dma_ownership()` warn, and the group could never be opened again.
+    pub(crate) fn detach_group(&self, group: &Group) {
+        {
+            let mut state = self.state.lock();
+            state.attachments.detach_all(group.number(), None);
+            state.groups.remove(&group.number());
+            state.changed();
+            if state.groups.is_empty() {
+                self.dead.store(true, Release);
             }
         }
+        self.stock.detach_group(group);
     }
 
     /// `.register_device`: a device is being opened for the first time.
-    pub(crate) fn register_device(&self, device: PinnedDevice, tell_stock: impl FnOnce(StockData)) {
-        let mut contents = self.contents.write();
-        if let Some(contents) = contents.as_mut() {
-            if contents.devices.push(device, GFP_KERNEL_ACCOUNT).is_err() {
-                pr_warn!("no memory to note an open device: aux spaces cannot be attached to it\n");
-            }
-        }
-        tell_stock(self.stock);
+    pub(crate) fn register_device(&self, device: PinnedDevice) {
+        self.stock.register_device(&device);
+        let Ok(place) = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT) else {
+            pr_warn!("no memory to note an open device: aux spaces cannot be attached to it\n");
+            return;
+        };
+        let mut state = self.state.lock();
+        state
+            .devices
+            .insert(place.into_node(device.identity(), device));
+        state.changed();
     }
 
     /// `.unregister_device`: a device was closed for the last time.
-    pub(crate) fn unregister_device(
-        &self,
-        device: &PinnedDevice,
-        tell_stock: impl FnOnce(StockData),
-    ) {
-        let mut contents = self.contents.write();
-        if let Some(contents) = contents.as_mut() {
-            self.spaces.lock().detach_device(device);
-            contents.devices.retain(|open| open != device);
+    pub(crate) fn unregister_device(&self, device: &PinnedDevice) {
+        {
+            let mut state = self.state.lock();
+            let group = state
+                .groups
+                .values()
+                .find(|group| group.has(device.device()));
+            if let Some(number) = group.map(Group::number) {
+                let closed = Some(device.identity());
+                state.attachments.detach_all(number, closed);
+            }
+            state.devices.remove(&device.identity());
+            state.changed();
         }
-        tell_stock(self.stock);
+        self.stock.unregister_device(device);
     }
 }

@@ -24,11 +24,13 @@ pub(crate) enum Kind {
     Registrations,
     /// Pages of registered memory, each range once.
     PinnedPages,
+    /// Closed containers of which something is yet to be taken down.
+    Closing,
 }
 
 impl Kind {
     /// The names, in the order of the kinds.
-    const NAMES: [&'static str; 7] = [
+    const NAMES: [&'static str; 8] = [
         "containers",
         "pasids",
         "spaces",
@@ -36,6 +38,7 @@ impl Kind {
         "mappings",
         "registrations",
         "pinned_pages",
+        "closing",
     ];
 }
 

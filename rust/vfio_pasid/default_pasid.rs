@@ -24,6 +24,7 @@ const TRIES: usize = 64;
 pub(crate) type Identity = usize;
 
 /// The domains that kernel drivers have attached for a process.
+#[derive(Default)]
 pub(crate) struct DefaultPasids(KVec<AttachedDomain>);
 
 /// A domain with its default PASID.

@@ -7,25 +7,26 @@ use core::ptr::NonNull;
 
 use kernel::{
     bindings,
-    error::{from_err_ptr, from_result, to_result},
+    error::from_result,
     ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     prelude::*,
     sync::{Arc, ArcBorrow}, //
 };
 
 use crate::{
-    container::{Container, Handle},
+    container::Container,
+    handle::Handle,
     kernel::{
         device::GroupDevice,
         group::Group,
         iommu::HardwareEntry,
         mm::task_mm,
-        stock::{OwnSpaceOps, StockData},
+        stock::StockOps,
         vfio::{PinnedDevice, RawDevice},
         warn::warn_not_attached, //
     },
     mm::{VfioMm, VfioMmRef},
-    pasid::PasidRange,
+    pasid::{Holder, PasidRange},
     uapi, //
 };
 
@@ -65,7 +66,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_alloc(
     // SAFETY: The caller's reference keeps it valid.
     let vmm = unsafe { &*vmm };
     from_result(|| {
-        let number = vmm.alloc_pasid(PasidRange::new(min, max)?)?;
+        let number = vmm.alloc_pasid(PasidRange::new(min, max)?, Holder::Driver, || Ok(()))?;
         Ok(number as c_int)
     })
 }
@@ -143,155 +144,116 @@ pub(crate) unsafe extern "C" fn vfio_aux_get_pasid(
     from_result(|| result.map(|number| number as c_int))
 }
 
-/// A stock operation on a group or a device.
-type StockNotify<T> = unsafe extern "C" fn(*mut c_void, *mut T);
-
 fn find(handle: *mut c_void) -> Result<Arc<Container>> {
     Container::find(handle.addr() as Handle)
 }
 
 /// # Safety
 ///
-/// `stock` is the stock `.open`, and `own_space` is for what it returns.
+/// `ops` is constant for as long as its owner is loaded.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_open(
     iommu_type: c_ulong,
-    stock: unsafe extern "C" fn(c_ulong) -> *mut c_void,
-    own_space: &'static OwnSpaceOps,
+    ops: &'static StockOps,
 ) -> *mut c_void {
-    let handle = Container::open(iommu_type, || {
-        // SAFETY: Any type will do.
-        let data = from_err_ptr(unsafe { stock(iommu_type) })?;
-        // SAFETY: By the caller's promise; the container keeps it from being released.
-        Ok(unsafe { StockData::new(data, own_space) })
-    });
-    match handle {
+    match Container::open(iommu_type, ops) {
         Ok(handle) => core::ptr::without_provenance_mut(handle as usize),
         Err(error) => error.to_ptr(),
     }
 }
 
-/// # Safety
-///
-/// `handle` is from [`vfio_pasid_container_open`], and `stock` is the stock `.release`.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_pasid_container_release(
-    handle: *mut c_void,
-    stock: unsafe extern "C" fn(*mut c_void),
-) {
-    Container::release(handle.addr() as Handle, |data| {
-        // SAFETY: The handle is gone, so this is the last use of the stock data.
-        unsafe { stock(data.as_ptr()) }
-    });
+pub(crate) extern "C" fn vfio_pasid_container_release(handle: *mut c_void) {
+    Container::release(handle.addr() as Handle);
 }
 
 /// # Safety
 ///
-/// `handle` is null or from [`vfio_pasid_container_open`], and `stock` is the stock `.ioctl`.
+/// As [`vfio_pasid_container_open`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_ioctl(
     handle: *mut c_void,
     cmd: c_uint,
     arg: c_ulong,
-    stock: unsafe extern "C" fn(*mut c_void, c_uint, c_ulong) -> c_long,
+    ops: &'static StockOps,
 ) -> c_long {
-    // SAFETY: The container is open while this is called, so its stock data is valid; the stock
-    // ioctl takes null for VFIO_CHECK_EXTENSION.
-    let call_stock = |data| unsafe { stock(data, cmd, arg) };
     let result = if handle.is_null() {
-        uapi::ioctl_without_container(cmd, arg, || call_stock(handle))
+        uapi::ioctl_without_container(cmd, arg, ops)
     } else {
-        find(handle).and_then(|container| match uapi::ioctl(&container, cmd, arg) {
-            Some(result) => result,
-            None => container.stock_ioctl(|data| call_stock(data.as_ptr())),
-        })
+        find(handle).and_then(|container| uapi::ioctl(&container, cmd, arg))
     };
-    result.unwrap_or_else(|error| error.to_errno() as c_long)
+    match result {
+        Ok(value) => value,
+        Err(error) => error.to_errno() as c_long,
+    }
 }
 
 /// # Safety
 ///
-/// `handle` is from [`vfio_pasid_container_open`], `group` is valid, and `stock` is the stock
-/// `.attach_group`.
+/// `group` is valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_attach_group(
     handle: *mut c_void,
     group: *mut bindings::iommu_group,
     group_type: c_uint,
-    stock: unsafe extern "C" fn(*mut c_void, *mut bindings::iommu_group, c_uint) -> c_int,
 ) -> c_int {
+    // SAFETY: The caller's group is valid.
+    let group = unsafe { Group::get(group) };
     from_result(|| {
-        // SAFETY: The caller's group is valid.
-        let ours = unsafe { Group::get(group) };
-        find(handle)?.attach_group(ours, |data| {
-            // SAFETY: The container is open, and the caller's group is valid.
-            to_result(unsafe { stock(data.as_ptr(), group, group_type) })
-        })?;
+        find(handle)?.attach_group(group, group_type)?;
         Ok(0)
     })
 }
 
 /// # Safety
 ///
-/// As [`vfio_pasid_container_attach_group`], for `.detach_group`.
+/// As [`vfio_pasid_container_attach_group`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_detach_group(
     handle: *mut c_void,
     group: *mut bindings::iommu_group,
-    stock: StockNotify<bindings::iommu_group>,
 ) {
     // SAFETY: The caller's group is valid.
-    let ours = unsafe { Group::get(group) };
+    let group = unsafe { Group::get(group) };
     if let Ok(container) = find(handle) {
-        // SAFETY: The container is open, and the caller's group is valid.
-        container.detach_group(&ours, |data| unsafe { stock(data.as_ptr(), group) });
+        container.detach_group(&group);
     }
 }
 
 /// # Safety
 ///
-/// `handle` is from [`vfio_pasid_container_open`], `device` is registered with VFIO, and `stock` is
-/// the stock `.register_device`.
+/// `device` is registered with VFIO.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
     handle: *mut c_void,
     device: NonNull<RawDevice>,
-    stock: StockNotify<RawDevice>,
 ) {
     // SAFETY: The caller's device is registered.
-    let pinned = unsafe { PinnedDevice::new(device) };
+    let device = unsafe { PinnedDevice::new(device) };
     if let Ok(container) = find(handle) {
-        // SAFETY: The container is open, and the caller's device is valid.
-        container.register_device(pinned, |data| unsafe {
-            stock(data.as_ptr(), device.as_ptr())
-        });
+        container.register_device(device);
     }
 }
 
 /// # Safety
 ///
-/// As [`vfio_pasid_container_register_device`], for `.unregister_device`.
+/// As [`vfio_pasid_container_register_device`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_unregister_device(
     handle: *mut c_void,
     device: NonNull<RawDevice>,
-    stock: StockNotify<RawDevice>,
 ) {
     // SAFETY: The caller's device is registered.
-    let pinned = unsafe { PinnedDevice::new(device) };
+    let device = unsafe { PinnedDevice::new(device) };
     if let Ok(container) = find(handle) {
-        // SAFETY: The container is open, and the caller's device is valid.
-        container.unregister_device(&pinned, |data| unsafe {
-            stock(data.as_ptr(), device.as_ptr())
-        });
+        container.unregister_device(&device);
     }
 }
 
-/// # Safety
-///
-/// `handle` is from [`vfio_pasid_container_open`], and VFIO keeps the container open.
+/// VFIO keeps the container open during the call, and so what is returned for as long as it uses
+/// it.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_pasid_container_stock(handle: *mut c_void) -> *mut c_void {
+pub(crate) extern "C" fn vfio_pasid_container_stock(handle: *mut c_void) -> *mut c_void {
     match find(handle) {
         Ok(container) => container.stock().as_ptr(),
         Err(_) => core::ptr::null_mut(),

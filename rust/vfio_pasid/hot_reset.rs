@@ -6,7 +6,7 @@
 use kernel::prelude::*;
 
 use crate::{
-    container::Contents,
+    container::View,
     kernel::{
         abi::{
             HotResetDevice,
@@ -32,11 +32,7 @@ impl Affected {
     ///
     /// `ENODEV` if neither the device's slot nor its bus can be reset; `EAGAIN` if a device was
     /// added meanwhile; `ENOMEM`.
-    pub(crate) fn find(
-        device: &PinnedDevice,
-        contents: &Contents,
-        set: &SetGuard<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn find(device: &PinnedDevice, view: &View, set: &SetGuard<'_>) -> Result<Self> {
         let scope = ResetScope::of(PciDevice::of(device.device()).ok_or(ENODEV)?)?;
         let mut count = 0;
         scope.for_each(|_| {
@@ -49,7 +45,7 @@ impl Affected {
             let address = device.address();
             devices
                 .push_within_capacity(HotResetDevice {
-                    devid: devid(device, contents, set),
+                    devid: devid(device, view, set),
                     segment: address.segment,
                     bus: address.bus,
                     devfn: address.devfn,
@@ -80,10 +76,10 @@ impl Affected {
 
 /// Whose a device is: VFIO resets only what is in the device set (it is bound to a vfio driver,
 /// and is hit by the same reset), and only for the owner of all of it.
-fn devid(device: PciDevice<'_>, contents: &Contents, set: &SetGuard<'_>) -> u32 {
+fn devid(device: PciDevice<'_>, view: &View, set: &SetGuard<'_>) -> u32 {
     match set.find(device) {
-        Some(member) if contents.has_open(&member) => member.id(),
-        Some(member) if contents.owns(member.device()) => VFIO_PCI_DEVID_OWNED,
+        Some(member) if view.has_open(&member) => member.id(),
+        Some(member) if view.owns(member.device()) => VFIO_PCI_DEVID_OWNED,
         _ => VFIO_PCI_DEVID_NOT_OWNED,
     }
 }

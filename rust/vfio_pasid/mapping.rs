@@ -13,7 +13,7 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     kernel::{
-        iommu::{Access, Domain, MappedRange},
+        iommu::{unmap_together, Access, Domain, MappedRange},
         sched::cond_resched, //
     },
     registered::Mapped,
@@ -22,12 +22,13 @@ use crate::{
 
 /// A mapping.
 ///
-/// The fields are dropped in this order: the memory outlives what the device can reach.
+/// The fields are dropped in this order: the memory outlives what the device can reach, and the
+/// range counts the mapping until nothing is left of it.
 pub(crate) struct Mapping {
     hardware: MappedRange,
-    _memory: Mapped,
     vaddr: u64,
     _counted: Counted,
+    _memory: Mapped,
 }
 
 impl Mapping {
@@ -44,13 +45,12 @@ impl Mapping {
         access: Access,
         memory: Mapped,
     ) -> Result<Self> {
-        let pages = memory.pages().clone();
-        let offset = memory.offset(vaddr);
+        let (pages, offset) = memory.pages(vaddr).ok_or(ENOENT)?;
         Ok(Self {
             hardware: MappedRange::new(domain, pasid, iova, pages, offset, access)?,
-            _memory: memory,
             vaddr,
             _counted: Counted::one(Kind::Mappings),
+            _memory: memory,
         })
     }
 
@@ -105,23 +105,30 @@ impl Mappings {
         Ok(())
     }
 
-    /// Unmaps everything and returns how many bytes were mapped.
-    pub(crate) fn clear(&mut self) -> u64 {
+    /// Unmaps everything, which is in `domain`, and returns how many bytes were mapped. Flushes
+    /// once.
+    pub(crate) fn clear(&mut self, domain: &Domain) -> u64 {
         let mut bytes = 0;
+        unmap_together(domain, |unmap| {
+            for mapping in self.0.values_mut() {
+                bytes += mapping.iova().size();
+                unmap(&mut mapping.hardware);
+            }
+        });
         while let Some(cursor) = self.0.cursor_front_mut() {
-            bytes += cursor.current().1.iova().size();
             cursor.remove_current();
             cond_resched();
         }
         bytes
     }
 
-    /// Unmaps all of `range` and returns how many bytes were mapped.
+    /// Unmaps all of `range`, which is in `domain`, and returns how many bytes were mapped.
+    /// Flushes once.
     ///
     /// # Errors
     ///
     /// `EINVAL`, and nothing is unmapped, if only a part of a mapping is in the range.
-    pub(crate) fn remove(&mut self, range: Interval) -> Result<u64> {
+    pub(crate) fn remove(&mut self, domain: &Domain, range: Interval) -> Result<u64> {
         let first = self.first_from(range.start());
         let last = self.first_from(range.last());
         let cut =
@@ -130,13 +137,23 @@ impl Mappings {
             return Err(EINVAL);
         }
         let mut bytes = 0;
+        unmap_together(domain, |unmap| {
+            let mut next = self.0.cursor_lower_bound_mut(&range.start());
+            while let Some(mut cursor) = next {
+                let mapping = cursor.current_mut().1;
+                if !range.contains(mapping.iova()) {
+                    break;
+                }
+                bytes += mapping.iova().size();
+                unmap(&mut mapping.hardware);
+                next = cursor.move_next();
+            }
+        });
         let mut next = self.0.cursor_lower_bound_mut(&range.start());
         while let Some(cursor) = next {
-            let iova = cursor.current().1.iova();
-            if !range.contains(iova) {
+            if !range.contains(cursor.current().1.iova()) {
                 break;
             }
-            bytes += iova.size();
             // At the end of the tree the cursor steps back, to one that is not in the range.
             next = cursor.remove_current().0;
             cond_resched();
@@ -163,11 +180,5 @@ impl Mappings {
             next = cursor.move_next();
         }
         ControlFlow::Continue(())
-    }
-}
-
-impl Drop for Mappings {
-    fn drop(&mut self) {
-        self.clear();
     }
 }

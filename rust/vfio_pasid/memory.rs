@@ -11,7 +11,7 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     kernel::{pages::PinnedPages, trace},
-    mm::VfioMm,
+    mm::VfioMmRef,
     window::Interval,
     MODULE, //
 };
@@ -94,14 +94,14 @@ impl Memory {
 
 /// One holder's place in an [`Entry`]. The last one to go unpins the pages.
 struct Place {
-    vmm: Arc<VfioMm>,
+    vmm: VfioMmRef,
     last: u64,
 }
 
 impl Place {
     /// Puts an entry without pages there, for which the caller has found nothing in the way.
     fn new(
-        vmm: Arc<VfioMm>,
+        vmm: VfioMmRef,
         memory: &mut Memory,
         range: Interval,
         writable: bool,
@@ -169,15 +169,16 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Registers `range`, which is page-aligned, for the process of the calling thread. Its pages
-    /// are pinned unless the process has registered that very range already. Waits while what is
-    /// in the way is being pinned or unpinned.
+    /// are pinned, which may take for ever, unless the process has registered that very range
+    /// already. Waits while what is in the way is being pinned or unpinned. No lock is held
+    /// meanwhile.
     ///
     /// # Errors
     ///
     /// `EEXIST` if it overlaps a range that is not the same, or the same with another `writable`;
     /// `ENOSPC` if the process has as many as it may; `EINTR` if a signal ends the wait; those of
     /// [`PinnedPages::new`].
-    pub(crate) fn new(vmm: Arc<VfioMm>, range: Interval, writable: bool) -> Result<Self> {
+    pub(crate) fn new(vmm: &VfioMmRef, range: Interval, writable: bool) -> Result<Self> {
         let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let place = {
             let mut memory = vmm.memory();
@@ -221,7 +222,7 @@ impl Registration {
     }
 
     /// The process.
-    pub(crate) fn vmm(&self) -> &VfioMm {
+    pub(crate) fn vmm(&self) -> &VfioMmRef {
         &self.place.vmm
     }
 }

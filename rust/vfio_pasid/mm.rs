@@ -2,15 +2,17 @@
 
 //! `vfio_mm`: what belongs to one process, shared by all its containers.
 
-use core::mem::ManuallyDrop;
+use core::mem::{take, ManuallyDrop};
 
 use kernel::{
     mm::Mm,
     new_condvar, new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
+    static_lock_class,
     sync::{
         aref::ARef,
+        atomic::{Atomic, Full, Relaxed},
         lock::{mutex::MutexBackend, Guard},
         Arc,
         CondVar,
@@ -20,11 +22,11 @@ use kernel::{
 };
 
 use crate::{
-    counters::Kind,
+    counters::{Counted, Kind},
     default_pasid::DefaultPasids,
-    kernel::mm::is_current,
+    kernel::{event::Event, mm::is_current},
     memory::Memory,
-    pasid::{PasidRange, PasidSet, Reservation},
+    pasid::{Holder, PasidRange, PasidSet, Reservation},
     space::NumberSpace,
     MODULE, //
 };
@@ -46,6 +48,13 @@ pub(crate) struct VfioMm {
     /// The PASIDs of the process. Guards the set and, with it, the quota.
     #[pin]
     pasids: Mutex<PasidSet>,
+    /// How many [`VfioMmRef`] there are. It goes up from 0, and down to it, with the registry locked.
+    uses: Atomic<usize>,
+    /// Containers that are closed, and of which something is yet to be taken down.
+    closing: Atomic<usize>,
+    /// One of them is gone, or the `vfio_mm` itself.
+    #[pin]
+    gone: Event,
 }
 
 impl VfioMm {
@@ -56,6 +65,9 @@ impl VfioMm {
             memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
             memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
             pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
+            uses: Atomic::new(1),
+            closing: Atomic::new(0),
+            gone <- Event::new(c"vfio_pasid::gone", static_lock_class!()),
         })
     }
 
@@ -111,23 +123,50 @@ impl VfioMm {
         self.pasids.lock().held()
     }
 
-    /// Takes the highest free number of `range`.
+    /// Does `call`, which changes nothing if it fails. While a closed container of the process is
+    /// being taken down, some of what the process may have is still taken: then a call that fails
+    /// for that waits until it is gone, and is done again.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if the quota or the range is used up; `ENOMEM`.
-    pub(crate) fn alloc_pasid(&self, range: PasidRange) -> Result<u32> {
-        self.hold(
-            |numbers| numbers.take_highest(range).ok_or(ENOSPC),
-            PasidSet::insert,
-        )
+    /// Those of `call`; `EINTR` if a fatal signal ends the wait.
+    pub(crate) fn with_what_was_closed<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            let seen = self.gone.seen();
+            let closing = self.closing.load(Relaxed) > 0;
+            match call() {
+                Err(error) if closing && [EBUSY, EEXIST, ENOMEM, ENOSPC].contains(&error) => {
+                    self.gone.wait_killable(seen)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes the highest free number of `range`, unless `check` fails, which is asked under the
+    /// lock that the numbers of a closed container are taken away under.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the quota or the range is used up; `ENOMEM`; those of `check`.
+    pub(crate) fn alloc_pasid(
+        &self,
+        range: PasidRange,
+        holder: Holder,
+        check: impl FnOnce() -> Result,
+    ) -> Result<u32> {
+        self.hold(holder, false, |numbers| {
+            check()?;
+            numbers.take_highest(range).ok_or(ENOSPC)
+        })
     }
 
     /// Inserts the number that `take` finds, under the lock that the quota is checked under.
     fn hold(
         &self,
+        holder: Holder,
+        in_use: bool,
         take: impl FnOnce(&mut NumberSpace) -> Result<u32>,
-        insert: fn(&mut PasidSet, u32, Reservation),
     ) -> Result<u32> {
         let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut pasids = self.pasids.lock();
@@ -135,12 +174,12 @@ impl VfioMm {
             return Err(ENOSPC);
         }
         let number = take(&mut MODULE.get().numbers.lock())?;
-        insert(&mut pasids, number, spare);
+        pasids.insert(number, holder, in_use, spare);
         MODULE.get().counters.add(Kind::Pasids, 1);
         Ok(number)
     }
 
-    /// Gives back every number of `range` that the process holds, and skips the rest.
+    /// Gives back every number of the user in `range`, and skips the rest.
     ///
     /// # Errors
     ///
@@ -150,18 +189,25 @@ impl VfioMm {
         if pasids.any_in_use(range) {
             return Err(EBUSY);
         }
-        give_back(&mut pasids, range);
+        give_back(&mut pasids, range, Holder::User);
         Ok(())
     }
 
-    /// Gives back every number of `range` that the process holds and that is not in use.
+    /// Gives back every number of kernel drivers in `range` that is not in use.
     pub(crate) fn free_unused_pasids(&self, range: PasidRange) {
-        give_back(&mut self.pasids.lock(), range);
+        give_back(&mut self.pasids.lock(), range, Holder::Driver);
+    }
+
+    /// Gives back every number of the user; one that is in use when its use ends.
+    fn sweep(&self) {
+        let mut pasids = self.pasids.lock();
+        pasids.start_sweep();
+        give_back(&mut pasids, PasidRange::ALL, Holder::User);
     }
 }
 
-fn give_back(pasids: &mut PasidSet, range: PasidRange) {
-    pasids.remove(range, |node, word| {
+fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
+    pasids.remove(range, holder, |node, word| {
         // Locked anew for each node, so that other processes get their turn.
         MODULE.get().numbers.lock().give_back(node, word);
         let count = word.count_ones() as usize;
@@ -174,22 +220,29 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange) {
 pub(crate) struct PasidInUse {
     vmm: Arc<VfioMm>,
     number: PasidRange,
-    /// Whether dropping frees the number.
-    temporary: bool,
+    holder: Holder,
+    /// The sweeps of the set when a number was taken into use that the user holds anyway: dropping
+    /// leaves it to the user, unless there was another sweep. `None`: dropping frees it.
+    kept: Option<u32>,
 }
 
 impl PasidInUse {
-    /// Takes a number that the process holds into use.
+    /// Takes a number that the user holds into use.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the process does not hold it; `EBUSY` if it is in use.
+    /// `ENOENT` if the user does not hold it; `EBUSY` if it is in use.
     pub(crate) fn existing(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        vmm.pasids.lock().start_use(number)?;
+        let kept = {
+            let mut pasids = vmm.pasids.lock();
+            pasids.start_use(number)?;
+            Some(pasids.sweeps())
+        };
         Ok(Self {
             vmm,
             number: PasidRange::single(number),
-            temporary: false,
+            holder: Holder::User,
+            kept,
         })
     }
 
@@ -199,7 +252,9 @@ impl PasidInUse {
     ///
     /// As [`VfioMm::alloc_pasid`].
     pub(crate) fn new(vmm: Arc<VfioMm>, range: PasidRange) -> Result<Self> {
-        Self::take(vmm, |numbers| numbers.take_highest(range).ok_or(ENOSPC))
+        Self::take(vmm, Holder::User, |numbers| {
+            numbers.take_highest(range).ok_or(ENOSPC)
+        })
     }
 
     /// Takes `number`, which the host's allocator gave, into use until this is dropped.
@@ -208,17 +263,22 @@ impl PasidInUse {
     ///
     /// `EEXIST` if a user holds it; `ENOSPC` if the quota is used up; `ENOMEM`.
     pub(crate) fn exactly(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        Self::take(vmm, |numbers| {
+        Self::take(vmm, Holder::Driver, |numbers| {
             numbers.take(number).then_some(number).ok_or(EEXIST)
         })
     }
 
-    fn take(vmm: Arc<VfioMm>, take: impl FnOnce(&mut NumberSpace) -> Result<u32>) -> Result<Self> {
-        let number = vmm.hold(take, PasidSet::insert_in_use)?;
+    fn take(
+        vmm: Arc<VfioMm>,
+        holder: Holder,
+        take: impl FnOnce(&mut NumberSpace) -> Result<u32>,
+    ) -> Result<Self> {
+        let number = vmm.hold(holder, true, take)?;
         Ok(Self {
             vmm,
             number: PasidRange::single(number),
-            temporary: true,
+            holder,
+            kept: None,
         })
     }
 
@@ -232,8 +292,8 @@ impl Drop for PasidInUse {
     fn drop(&mut self) {
         let mut pasids = self.vmm.pasids.lock();
         pasids.end_use(self.number());
-        if self.temporary {
-            give_back(&mut pasids, self.number);
+        if self.kept != Some(pasids.sweeps()) {
+            give_back(&mut pasids, self.number, self.holder);
         }
     }
 }
@@ -241,9 +301,14 @@ impl Drop for PasidInUse {
 /// The `vfio_mm` of every process that has one.
 pub(crate) struct Registry(RBTree<usize, Entry>);
 
+/// What the registry knows of a `vfio_mm`.
 struct Entry {
     vmm: Arc<VfioMm>,
-    users: usize,
+    /// Its open containers.
+    containers: usize,
+    /// The last container has closed, or the last use has ended, and what they held is being given
+    /// back. Who wants a `vfio_mm` of the process waits.
+    settling: bool,
 }
 
 impl Registry {
@@ -256,39 +321,47 @@ impl Registry {
     fn key(mm: &Mm) -> usize {
         mm.as_raw().addr()
     }
-
-    fn join(&mut self, key: usize) -> Option<Arc<VfioMm>> {
-        let entry = self.0.get_mut(&key)?;
-        entry.users += 1;
-        Some(entry.vmm.clone())
-    }
 }
 
 /// A counted use of a [`VfioMm`]. The last one to go takes all that the process holds with it.
 pub(crate) struct VfioMmRef(Arc<VfioMm>);
 
 impl VfioMmRef {
-    /// The `vfio_mm` of `mm`, made if there is none.
+    /// The `vfio_mm` of `mm`, made if there is none. Waits while one is being given up.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINTR` if a fatal signal ends the wait.
     pub(crate) fn get(mm: ARef<Mm>) -> Result<Self> {
-        let key = Registry::key(&mm);
-        let registry = &MODULE.get().registry;
-        if let Some(vmm) = registry.lock().join(key) {
-            return Ok(Self(vmm));
-        }
+        Self::get_for(mm, 0)
+    }
 
+    /// As [`VfioMmRef::get`], for so many containers.
+    fn get_for(mm: ARef<Mm>, containers: usize) -> Result<Self> {
+        let key = Registry::key(&mm);
         let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let vmm = Arc::pin_init(VfioMm::new(mm), GFP_KERNEL_ACCOUNT)?;
-        let mut registry = registry.lock();
-        // Another thread of the process may have been faster.
-        if let Some(vmm) = registry.join(key) {
-            return Ok(Self(vmm));
+        let new = Arc::pin_init(VfioMm::new(mm), GFP_KERNEL_ACCOUNT)?;
+        loop {
+            let mut registry = MODULE.get().registry.lock();
+            let Some(entry) = registry.0.get_mut(&key) else {
+                let entry = Entry {
+                    vmm: new.clone(),
+                    containers,
+                    settling: false,
+                };
+                registry.0.insert(spare.into_node(key, entry));
+                return Ok(Self(new));
+            };
+            let vmm = entry.vmm.clone();
+            if !entry.settling {
+                entry.containers += containers;
+                vmm.uses.fetch_add(1, Relaxed);
+                return Ok(Self(vmm));
+            }
+            let seen = vmm.gone.seen();
+            drop(registry);
+            vmm.gone.wait_killable(seen)?;
         }
-        let entry = Entry {
-            vmm: vmm.clone(),
-            users: 1,
-        };
-        registry.0.insert(spare.into_node(key, entry));
-        Ok(Self(vmm))
     }
 
     /// The process, for what never outlives this use.
@@ -305,6 +378,25 @@ impl VfioMmRef {
     pub(crate) fn from_arc(vmm: Arc<VfioMm>) -> Self {
         Self(vmm)
     }
+
+    /// Takes one use off the count unless it is the last.
+    fn end_unless_last(&self) -> bool {
+        let mut uses = self.0.uses.load(Relaxed);
+        while uses > 1 {
+            match self.0.uses.cmpxchg(uses, uses - 1, Full) {
+                Ok(_) => return true,
+                Err(now) => uses = now,
+            }
+        }
+        false
+    }
+}
+
+impl Clone for VfioMmRef {
+    fn clone(&self) -> Self {
+        self.0.uses.fetch_add(1, Relaxed);
+        Self(self.0.clone())
+    }
 }
 
 impl core::ops::Deref for VfioMmRef {
@@ -317,18 +409,87 @@ impl core::ops::Deref for VfioMmRef {
 
 impl Drop for VfioMmRef {
     fn drop(&mut self) {
-        let key = Registry::key(&self.0.mm);
-        let mut registry = MODULE.get().registry.lock();
-        let Some(entry) = registry.0.get_mut(&key) else {
+        if self.end_unless_last() {
             return;
-        };
-        entry.users -= 1;
-        if entry.users == 0 {
-            // The lock is held until all is given back: a new vfio_mm for the same process starts
-            // when nothing of the old one is left.
-            *self.0.default_pasids() = DefaultPasids::new();
-            self.0.free_unused_pasids(PasidRange::ALL);
-            registry.0.remove(&key);
         }
+        let key = Registry::key(&self.0.mm);
+        let registry = &MODULE.get().registry;
+        {
+            let mut registry = registry.lock();
+            if self.0.uses.fetch_sub(1, Full) > 1 {
+                return;
+            }
+            if let Some(entry) = registry.0.get_mut(&key) {
+                entry.settling = true;
+            }
+        }
+        // A new vfio_mm for the same process starts when nothing of this one is left.
+        drop(take(&mut *self.0.default_pasids()));
+        self.0.free_unused_pasids(PasidRange::ALL);
+        let node = registry.lock().0.remove_node(&key);
+        drop(node);
+        self.0.gone.happen();
+    }
+}
+
+/// An open container's use of a [`VfioMm`]. When the last one of the process closes, the numbers
+/// of the user go back; those of kernel drivers stay until the `vfio_mm` goes.
+pub(crate) struct Membership(VfioMmRef);
+
+impl Membership {
+    /// Counts an open container of the process that has `mm`.
+    ///
+    /// # Errors
+    ///
+    /// As [`VfioMmRef::get`].
+    pub(crate) fn new(mm: ARef<Mm>) -> Result<Self> {
+        Ok(Self(VfioMmRef::get_for(mm, 1)?))
+    }
+
+    /// The process.
+    pub(crate) fn vmm(&self) -> &VfioMmRef {
+        &self.0
+    }
+
+    /// The container has closed, and something of it is yet to be taken down.
+    pub(crate) fn close(self) -> Closing {
+        self.0.closing.fetch_add(1, Relaxed);
+        Closing {
+            vmm: self.0.clone(),
+            _counted: Counted::one(Kind::Closing),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let mut registry = MODULE.get().registry.lock();
+        Some(change(registry.0.get_mut(&Registry::key(&self.0.mm))?))
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let last = self.change(|entry| {
+            entry.containers -= 1;
+            entry.settling = entry.containers == 0;
+            entry.settling
+        });
+        if last == Some(true) {
+            self.0.sweep();
+            self.change(|entry| entry.settling = false);
+            self.0.gone.happen();
+        }
+    }
+}
+
+/// A container that has closed: dropped when nothing of it is left.
+pub(crate) struct Closing {
+    vmm: VfioMmRef,
+    _counted: Counted,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.vmm.closing.fetch_sub(1, Relaxed);
+        self.vmm.gone.happen();
     }
 }

@@ -121,11 +121,32 @@ impl Node {
     }
 }
 
+/// For whom a number was taken: each gives back its own numbers only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The process, by ioctl.
+    User,
+    /// A kernel driver, for the process.
+    Driver,
+}
+
 /// What the set knows of the 64 numbers of a node, a bit each.
 pub(crate) struct Word {
     held: u64,
     /// A part of `held`: numbers that an aux space or an attachment uses.
     in_use: u64,
+    /// A part of `held`: numbers of kernel drivers.
+    driver: u64,
+}
+
+impl Word {
+    /// The held numbers of `holder`.
+    fn of(&self, holder: Holder) -> u64 {
+        match holder {
+            Holder::User => self.held & !self.driver,
+            Holder::Driver => self.driver,
+        }
+    }
 }
 
 /// Memory for a node of the tree, taken before the set is locked.
@@ -136,6 +157,7 @@ pub(crate) type Reservation = RBTreeNodeReservation<Node, Word>;
 pub(crate) struct PasidSet {
     tree: RBTree<Node, Word>,
     held: u32,
+    sweeps: u32,
 }
 
 impl PasidSet {
@@ -144,7 +166,19 @@ impl PasidSet {
         Self {
             tree: RBTree::new(),
             held: 0,
+            sweeps: 0,
         }
+    }
+
+    /// How often everything of the user was swept out of the set. What was in use then goes when
+    /// its use ends.
+    pub(crate) fn sweeps(&self) -> u32 {
+        self.sweeps
+    }
+
+    /// Everything of the user is about to be removed.
+    pub(crate) fn start_sweep(&mut self) {
+        self.sweeps = self.sweeps.wrapping_add(1);
     }
 
     /// How many numbers the set holds.
@@ -152,52 +186,36 @@ impl PasidSet {
         self.held
     }
 
-    /// Adds a number that the set does not hold.
-    pub(crate) fn insert(&mut self, number: u32, spare: Reservation) {
-        self.insert_word(
-            Node::of(number),
-            Word {
-                held: Node::bit(number),
-                in_use: 0,
-            },
-            spare,
-        );
-    }
-
-    /// Adds a number that the set does not hold, and marks it as in use.
-    pub(crate) fn insert_in_use(&mut self, number: u32, spare: Reservation) {
-        self.insert_word(
-            Node::of(number),
-            Word {
-                held: Node::bit(number),
-                in_use: Node::bit(number),
-            },
-            spare,
-        );
-    }
-
-    fn insert_word(&mut self, node: Node, new: Word, spare: Reservation) {
-        self.held += new.held.count_ones();
-        match self.tree.get_mut(&node) {
+    /// Adds a number that the set does not hold, marked as in use if `in_use`.
+    pub(crate) fn insert(&mut self, number: u32, holder: Holder, in_use: bool, spare: Reservation) {
+        let bit = Node::bit(number);
+        let new = Word {
+            held: bit,
+            in_use: if in_use { bit } else { 0 },
+            driver: if holder == Holder::Driver { bit } else { 0 },
+        };
+        self.held += 1;
+        match self.tree.get_mut(&Node::of(number)) {
             Some(word) => {
                 word.held |= new.held;
                 word.in_use |= new.in_use;
+                word.driver |= new.driver;
             }
             None => {
-                self.tree.insert(spare.into_node(node, new));
+                self.tree.insert(spare.into_node(Node::of(number), new));
             }
         }
     }
 
-    /// Marks a number as in use, which keeps it from being removed.
+    /// Marks a number of the user as in use, which keeps it from being removed.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the set does not hold it; `EBUSY` if it is in use already.
+    /// `ENOENT` if the user does not hold it; `EBUSY` if it is in use already.
     pub(crate) fn start_use(&mut self, number: u32) -> Result {
         let bit = Node::bit(number);
         let word = self.tree.get_mut(&Node::of(number)).ok_or(ENOENT)?;
-        if word.held & bit == 0 {
+        if word.of(Holder::User) & bit == 0 {
             return Err(ENOENT);
         }
         if word.in_use & bit != 0 {
@@ -214,7 +232,7 @@ impl PasidSet {
         }
     }
 
-    /// Whether any number of `range` is in use.
+    /// Whether any number of the user in `range` is in use.
     pub(crate) fn any_in_use(&mut self, range: PasidRange) -> bool {
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
         while let Some(here) = cursor {
@@ -222,7 +240,7 @@ impl PasidSet {
             if node > Node::of(range.max) {
                 break;
             }
-            if word.in_use & range.mask(node) != 0 {
+            if word.of(Holder::User) & word.in_use & range.mask(node) != 0 {
                 return true;
             }
             cursor = here.move_next();
@@ -231,17 +249,23 @@ impl PasidSet {
         false
     }
 
-    /// Takes every number of `range` that is not in use out of the set and hands it to `release`,
-    /// a node's numbers at a time. Numbers that the set does not hold are skipped.
-    pub(crate) fn remove(&mut self, range: PasidRange, mut release: impl FnMut(Node, u64)) {
+    /// Takes every number of `holder` in `range` that is not in use out of the set and hands it to
+    /// `release`, a node's numbers at a time. Numbers that the holder has not are skipped.
+    pub(crate) fn remove(
+        &mut self,
+        range: PasidRange,
+        holder: Holder,
+        mut release: impl FnMut(Node, u64),
+    ) {
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
         while let Some(mut here) = cursor {
             let (&node, word) = here.current_mut();
             if node > Node::of(range.max) {
                 break;
             }
-            let gone = word.held & !word.in_use & range.mask(node);
+            let gone = word.of(holder) & !word.in_use & range.mask(node);
             word.held &= !gone;
+            word.driver &= !gone;
             self.held -= gone.count_ones();
             release(node, gone);
             // At the end of the tree the cursor steps back, to a node that has nothing to remove.
@@ -262,7 +286,7 @@ mod tests {
     fn set_of(numbers: &[u32]) -> Result<PasidSet> {
         let mut set = PasidSet::new();
         for &number in numbers {
-            set.insert(number, Reservation::new(GFP_KERNEL)?);
+            set.insert(number, Holder::User, false, Reservation::new(GFP_KERNEL)?);
         }
         Ok(set)
     }
@@ -270,7 +294,7 @@ mod tests {
     /// Removes `min..=max` and returns what went, in the order in which it went.
     fn removed(set: &mut PasidSet, min: u32, max: u32) -> Result<KVec<u32>> {
         let mut gone = KVec::new();
-        set.remove(PasidRange::new(min, max)?, |node, word| {
+        set.remove(PasidRange::new(min, max)?, Holder::User, |node, word| {
             for number in node.numbers(word) {
                 let _ = gone.push(number, GFP_KERNEL);
             }
@@ -345,6 +369,21 @@ mod tests {
         assert_eq!(set.held(), 1);
         set.end_use(5);
         assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[5]);
+        Ok(())
+    }
+
+    #[test]
+    fn each_holder_gives_back_its_own() -> Result {
+        let mut set = set_of(&[5])?;
+        set.insert(6, Holder::Driver, false, Reservation::new(GFP_KERNEL)?);
+        set.insert(7, Holder::Driver, true, Reservation::new(GFP_KERNEL)?);
+        assert_eq!(set.start_use(6), Err(ENOENT));
+        assert!(!set.any_in_use(PasidRange::ALL));
+        assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[5]);
+        let mut of_driver = 0;
+        set.remove(PasidRange::ALL, Holder::Driver, |_, word| of_driver = word);
+        assert_eq!(of_driver, 1 << 6);
+        assert_eq!(set.held(), 1);
         Ok(())
     }
 }

@@ -48,8 +48,8 @@ impl Held {
     }
 }
 
-/// A mapping's part of a range: it keeps the range registered.
-pub(crate) struct Mapped(Arc<Held>);
+/// A mapping's part of a range: it keeps the range registered. `None` only while it is dropped.
+pub(crate) struct Mapped(Option<Arc<Held>>);
 
 impl Mapped {
     fn new(held: Arc<Held>) -> Result<Self> {
@@ -57,25 +57,32 @@ impl Mapped {
         memory.add_mapping()?;
         *held.mapped.access_mut(&mut memory) += 1;
         drop(memory);
-        Ok(Self(held))
+        Ok(Self(Some(held)))
     }
 
-    /// The pages of the range.
-    pub(crate) fn pages(&self) -> &Arc<PinnedPages> {
-        self.0.registration.pages()
-    }
-
-    /// Where in the range the address `vaddr` is, in bytes.
-    pub(crate) fn offset(&self, vaddr: u64) -> u64 {
-        vaddr - self.0.range().start()
+    /// The pages of the range, and how many bytes before the address `vaddr` are in it.
+    pub(crate) fn pages(&self, vaddr: u64) -> Option<(Arc<PinnedPages>, u64)> {
+        let held = self.0.as_ref()?;
+        let offset = vaddr - held.range().start();
+        Some((held.registration.pages().clone(), offset))
     }
 }
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        let mut memory = self.0.vmm().memory();
+        let Some(held) = self.0.take() else {
+            return;
+        };
+        let vmm = held.registration.vmm().arc();
+        let mut memory = vmm.memory();
         memory.remove_mapping();
-        *self.0.mapped.access_mut(&mut memory) -= 1;
+        *held.mapped.access_mut(&mut memory) -= 1;
+        // Under the same lock: who finds the range unmapped, and takes it from the container, has
+        // the last reference, and has unpinned it when that is dropped. This one is the last only
+        // if the container has closed.
+        let last = Arc::into_unique_or_drop(held);
+        drop(memory);
+        drop(last);
     }
 }
 
@@ -98,6 +105,11 @@ impl Registered {
     /// Nothing.
     pub(crate) fn new() -> Self {
         Self(RBTree::new())
+    }
+
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds a range, or a reference to it if it is there: then the caller drops what is returned

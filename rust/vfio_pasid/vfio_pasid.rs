@@ -7,10 +7,12 @@
 
 mod aux;
 mod aux_info;
+mod calls;
 mod container;
 mod counters;
 mod default_pasid;
 mod exports;
+mod handle;
 mod hot_reset;
 mod kernel;
 mod mapping;
@@ -25,13 +27,13 @@ mod window;
 use ::kernel::{
     debugfs,
     prelude::*,
-    sync::{new_mutex, new_spinlock, Mutex, SpinLock}, //
+    sync::{new_mutex, Mutex}, //
 };
 
 use crate::{
-    container::Containers,
     counters::Counters,
-    kernel::{global::Global, params::Parameters},
+    handle::Handles,
+    kernel::{global::Global, params::Parameters, work::Workqueue},
     mm::Registry,
     space::NumberSpace, //
 };
@@ -49,9 +51,11 @@ module! {
 pub(crate) struct VfioPasid {
     /// The module parameters, checked.
     params: Parameters,
-    /// The open containers by their handles. Guards the table, not the containers.
+    /// The open containers by their handles.
     #[pin]
-    containers: SpinLock<Containers>,
+    handles: Handles,
+    /// What takes too long for VFIO's callbacks.
+    workqueue: Workqueue,
     /// The `vfio_mm` of every process that has one. Guards lookup, creation and teardown.
     #[pin]
     registry: Mutex<Registry>,
@@ -71,7 +75,8 @@ impl ::kernel::InPlaceModule for VfioPasid {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(&this in Self {
             params: Parameters::read()?,
-            containers <- new_spinlock!(Containers::new(), "vfio_pasid::containers"),
+            handles <- Handles::new(),
+            workqueue: Workqueue::new()?,
             registry <- new_mutex!(Registry::new(), "vfio_pasid::registry"),
             numbers <- new_mutex!(NumberSpace::new(params.range)?, "vfio_pasid::numbers"),
             debugfs: debugfs::Dir::new(c"vfio_pasid"),
@@ -86,6 +91,8 @@ impl ::kernel::InPlaceModule for VfioPasid {
 #[pinned_drop]
 impl PinnedDrop for VfioPasid {
     fn drop(self: Pin<&mut Self>) {
+        // What is still being taken down of closed containers uses the module's state.
+        self.workqueue.drain();
         MODULE.clear();
     }
 }

@@ -106,6 +106,13 @@ impl Group {
     }
 }
 
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        // SAFETY: The group is valid for as long as `self` is.
+        unsafe { Self::get(self.as_ptr()) }
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.

@@ -3,10 +3,14 @@
  * Macros and inline functions of the kernel that neither the `bindings` nor the
  * `kernel` crate offers. One line each; used only by the files beside this one.
  */
+#include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "helpers.h"
 
@@ -18,6 +22,38 @@ void vfio_pasid_helper_cond_resched(void)
 bool vfio_pasid_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+int vfio_pasid_helper_mutex_lock_killable(struct mutex *mutex)
+{
+	return mutex_lock_killable(mutex);
+}
+
+int vfio_pasid_helper_wait_killable(struct wait_queue_head *queue,
+				    const u64 *count, u64 seen)
+{
+	return wait_event_killable(*queue, READ_ONCE(*count) != seen);
+}
+
+void vfio_pasid_helper_wake_all(struct wait_queue_head *queue)
+{
+	wake_up_all(queue);
+}
+
+struct workqueue_struct *vfio_pasid_helper_alloc_workqueue(void)
+{
+	return alloc_workqueue("vfio_pasid", WQ_UNBOUND, 0);
+}
+
+void vfio_pasid_helper_gather_init(struct iommu_iotlb_gather *gather)
+{
+	iommu_iotlb_gather_init(gather);
+}
+
+void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
+				  struct iommu_iotlb_gather *gather)
+{
+	iommu_iotlb_sync(domain, gather);
 }
 
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page)
@@ -53,9 +89,9 @@ void vfio_pasid_helper_vfio_unpin(struct vfio_device *device)
 		complete(&device->comp);
 }
 
-void vfio_pasid_helper_vfio_set_lock(struct vfio_device *device)
+int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device)
 {
-	mutex_lock(&device->dev_set->lock);
+	return mutex_lock_killable(&device->dev_set->lock);
 }
 
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device)

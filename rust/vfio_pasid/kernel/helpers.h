@@ -6,19 +6,32 @@
 #include <linux/types.h>
 
 struct device;
+struct iommu_domain;
+struct iommu_iotlb_gather;
+struct mutex;
 struct page;
 struct pci_dev;
 struct vfio_device;
+struct wait_queue_head;
+struct workqueue_struct;
 
 void vfio_pasid_helper_cond_resched(void);
 bool vfio_pasid_helper_fatal_signal_pending(void);
+int vfio_pasid_helper_mutex_lock_killable(struct mutex *mutex);
+int vfio_pasid_helper_wait_killable(struct wait_queue_head *queue,
+				    const u64 *count, u64 seen);
+void vfio_pasid_helper_wake_all(struct wait_queue_head *queue);
+struct workqueue_struct *vfio_pasid_helper_alloc_workqueue(void);
+void vfio_pasid_helper_gather_init(struct iommu_iotlb_gather *gather);
+void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
+				  struct iommu_iotlb_gather *gather);
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
 void vfio_pasid_helper_vfio_pin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device);
-void vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
+int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device);
 void vfio_pasid_helper_warn_not_attached(void);
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,

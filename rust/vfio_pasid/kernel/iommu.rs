@@ -2,7 +2,10 @@
 
 //! IOMMU domains, and their attachments to devices under a PASID.
 
-use core::ptr::{null_mut, NonNull};
+use core::{
+    mem::MaybeUninit,
+    ptr::{null_mut, NonNull}, //
+};
 
 use kernel::{
     bindings,
@@ -21,6 +24,15 @@ use super::{
     vfio::PinnedDevice, //
 };
 use crate::window::{largest_page, smallest_page, Interval};
+
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_gather_init(gather: *mut bindings::iommu_iotlb_gather);
+    fn vfio_pasid_helper_iotlb_sync(
+        domain: *mut bindings::iommu_domain,
+        gather: *mut bindings::iommu_iotlb_gather,
+    );
+}
 
 /// A paging domain that can be attached under a PASID.
 ///
@@ -83,10 +95,10 @@ impl Domain {
         smallest_page(self.page_sizes())
     }
 
-    /// What is mapped and unmapped in one step never crosses a multiple of so many bytes, the
-    /// largest page: then the flush that follows never asks for more of them than a VT-d with
-    /// pages of that size can flush (MAMV). `cache_tag_flush_iotlb()` of the kernel does not look
-    /// where tables are first-stage, and the hardware would refuse, and keep stale entries.
+    /// What is mapped or flushed in one step never crosses a multiple of so many bytes, the largest
+    /// page, or it is everything: then the flush never asks for more than a VT-d with pages of
+    /// that size can flush (MAMV). `cache_tag_flush_iotlb()` of the kernel does not look where
+    /// tables are first-stage, and the hardware would refuse, and keep stale entries.
     fn block(&self) -> u64 {
         largest_page(self.page_sizes())
     }
@@ -131,8 +143,50 @@ impl Access {
     }
 }
 
+/// Unmaps the ranges of `domain` that `each` hands over, and flushes once, before it returns: the
+/// ranges may be dropped then, and their pages with them.
+///
+/// `each` keeps the ranges until then. Without an attachment there is nothing to flush.
+pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&mut MappedRange))) {
+    let mut gather = MaybeUninit::uninit();
+    let gather: *mut bindings::iommu_iotlb_gather = gather.as_mut_ptr();
+    // SAFETY: It stays where it is until it is used for the last time, below.
+    unsafe { vfio_pasid_helper_gather_init(gather) };
+
+    each(&mut |range| {
+        let Ok(mapped) = Interval::sized(range.iova.start(), range.size) else {
+            return; // Nothing is.
+        };
+        for block in mapped.blocks(domain.block()) {
+            // SAFETY: By the type invariant of the range; the gather is initialised.
+            unsafe {
+                bindings::iommu_unmap_fast(
+                    domain.as_ptr(),
+                    block.start() as c_ulong,
+                    block.size() as usize,
+                    gather,
+                )
+            };
+            cond_resched();
+        }
+        // INVARIANT: Nothing of it is mapped any more.
+        range.size = 0;
+    });
+
+    // SAFETY: The gather is initialised, and nobody else uses it.
+    unsafe {
+        let block = !(domain.block() as c_ulong).wrapping_sub(1);
+        if (*gather).start & block != (*gather).end & block {
+            // See `Domain::block()`: the whole domain can always be flushed.
+            (*gather).start = 0;
+            (*gather).end = c_ulong::MAX;
+        }
+        vfio_pasid_helper_iotlb_sync(domain.as_ptr(), gather);
+    }
+}
+
 /// IO addresses of a domain, mapped to pinned pages. Dropping it unmaps and flushes before it
-/// returns.
+/// returns, unless [`unmap_together`] has done so.
 ///
 /// # Invariants
 ///
@@ -141,6 +195,8 @@ pub(crate) struct MappedRange {
     domain: Arc<Domain>,
     iova: Interval,
     size: u64,
+    /// All of it was mapped once.
+    complete: bool,
     access: Access,
     pasid: u32,
     /// Dropped last, when no device can reach the pages any more.
@@ -172,6 +228,7 @@ impl MappedRange {
             domain,
             iova,
             size: 0,
+            complete: false,
             access,
             pasid,
             _pages: pages.clone(),
@@ -186,6 +243,7 @@ impl MappedRange {
                 cond_resched();
             }
         }
+        range.complete = true;
         trace::map(pasid, iova, access);
         Ok(range)
     }
@@ -223,21 +281,11 @@ impl MappedRange {
 
 impl Drop for MappedRange {
     fn drop(&mut self) {
-        let Ok(mapped) = Interval::sized(self.iova.start(), self.size) else {
-            return; // Nothing is.
-        };
-        for block in mapped.blocks(self.domain.block()) {
-            // SAFETY: By the type invariant.
-            unsafe {
-                bindings::iommu_unmap(
-                    self.domain.as_ptr(),
-                    block.start() as c_ulong,
-                    block.size() as usize,
-                )
-            };
-            cond_resched();
+        if self.size > 0 {
+            let domain = self.domain.clone();
+            unmap_together(&domain, |unmap| unmap(self));
         }
-        if self.size == self.iova.size() {
+        if self.complete {
             trace::unmap(self.pasid, self.iova, self.access);
         }
     }

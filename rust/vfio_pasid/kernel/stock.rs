@@ -2,28 +2,64 @@
 
 //! The stock type1 behind a container.
 
+use core::ptr::NonNull;
+
 use kernel::{
-    error::to_result,
-    ffi::{c_int, c_void},
+    bindings,
+    error::{from_err_ptr, to_result},
+    ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     prelude::*, //
 };
 
+use super::{
+    group::Group,
+    vfio::{PinnedDevice, RawDevice}, //
+};
 use crate::window::Interval;
 
 /// `struct vfio_pasid_own_space` of `container.h`, which documents it.
 #[repr(C)]
-#[derive(Default)]
-struct RawOwnSpace {
+pub(crate) struct RawOwnSpace {
     iova_start: u64,
     iova_last: u64,
     pgsize_bitmap: u64,
 }
 
-/// `struct vfio_pasid_own_space_ops` of `container.h`, which documents it.
+/// `vfio_pasid_choose_t` of `container.h`.
+type Choose = unsafe extern "C" fn(
+    context: *mut c_void,
+    space: *const RawOwnSpace,
+    start: *mut u64,
+    last: *mut u64,
+) -> c_int;
+
+/// `struct vfio_pasid_stock_ops` of `container.h`, which documents it.
 #[repr(C)]
-pub(crate) struct OwnSpaceOps {
-    get: unsafe extern "C" fn(data: *mut c_void, space: *mut RawOwnSpace) -> c_int,
-    narrow: unsafe extern "C" fn(data: *mut c_void, start: u64, last: u64) -> c_int,
+pub(crate) struct StockOps {
+    owner: *mut bindings::module,
+    open: unsafe extern "C" fn(iommu_type: c_ulong) -> *mut c_void,
+    release: unsafe extern "C" fn(data: *mut c_void),
+    ioctl: unsafe extern "C" fn(data: *mut c_void, cmd: c_uint, arg: c_ulong) -> c_long,
+    attach_group: unsafe extern "C" fn(
+        data: *mut c_void,
+        group: *mut bindings::iommu_group,
+        group_type: c_uint,
+    ) -> c_int,
+    detach_group: unsafe extern "C" fn(data: *mut c_void, group: *mut bindings::iommu_group),
+    register_device: unsafe extern "C" fn(data: *mut c_void, device: *mut RawDevice),
+    unregister_device: unsafe extern "C" fn(data: *mut c_void, device: *mut RawDevice),
+    setup: unsafe extern "C" fn(data: *mut c_void, choose: Choose, context: *mut c_void) -> c_int,
+}
+
+// SAFETY: The table is constant, and its functions may be called on any thread.
+unsafe impl Sync for StockOps {}
+
+impl StockOps {
+    /// `.ioctl` of a container that has no IOMMU type.
+    pub(crate) fn ioctl_without_container(&self, cmd: u32, arg: usize) -> isize {
+        // SAFETY: VFIO asks so too, before VFIO_SET_IOMMU.
+        unsafe { (self.ioctl)(core::ptr::null_mut(), cmd, arg) }
+    }
 }
 
 /// The container's own address space, as the stock type1 keeps it.
@@ -34,59 +70,138 @@ pub(crate) struct OwnSpace {
     pub(crate) page_sizes: u64,
 }
 
-/// `iommu_data` of the stock type1, from its `.open`, for its other operations.
+/// A reference to the module that the stock operations are in: it cannot be unloaded.
 ///
 /// # Invariants
 ///
-/// `data` is what the operations of `own_space` expect.
-#[derive(Clone, Copy)]
-pub(crate) struct StockData {
-    data: *mut c_void,
-    own_space: &'static OwnSpaceOps,
+/// Holds one reference.
+struct ModuleRef(*mut bindings::module);
+
+impl Drop for ModuleRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::module_put(self.0) };
+    }
+}
+
+/// The stock type1's side of an open container. Dropping it is the stock `.release`; all groups
+/// have left then, so that nothing is mapped or pinned any more.
+///
+/// # Invariants
+///
+/// `data` is from `.open` of `ops`, and not released.
+pub(crate) struct Stock {
+    data: NonNull<c_void>,
+    ops: &'static StockOps,
+    /// Dropped last, and with it the code of `ops` may go.
+    _module: ModuleRef,
 }
 
 // SAFETY: Only stock operations look behind the pointer, and they do their own locking.
-unsafe impl Send for StockData {}
+unsafe impl Send for Stock {}
 // SAFETY: As above.
-unsafe impl Sync for StockData {}
+unsafe impl Sync for Stock {}
 
-impl StockData {
-    /// Wraps what the stock `.open` returned.
-    ///
-    /// # Safety
-    ///
-    /// `own_space` is for `data`, and `data` is not released while methods of this are called.
-    pub(crate) unsafe fn new(data: *mut c_void, own_space: &'static OwnSpaceOps) -> Self {
-        Self { data, own_space }
-    }
-
-    /// The pointer that stock operations want.
-    pub(crate) fn as_ptr(self) -> *mut c_void {
-        self.data
-    }
-
-    /// The container's own address space.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` if it is not on an IOMMU, because all its groups are emulated.
-    pub(crate) fn own_space(self) -> Result<OwnSpace> {
-        let mut raw = RawOwnSpace::default();
-        // SAFETY: By the type invariant.
-        to_result(unsafe { (self.own_space.get)(self.data, &mut raw) })?;
-        Ok(OwnSpace {
-            aperture: Interval::new(raw.iova_start, raw.iova_last).ok_or(ERANGE)?,
-            page_sizes: raw.pgsize_bitmap,
+impl Stock {
+    /// The stock `.open`, which VFIO calls with a reference to the module.
+    pub(crate) fn open(ops: &'static StockOps, iommu_type: usize) -> Result<Self> {
+        // SAFETY: There is a reference, VFIO's own, so this may take another.
+        unsafe { bindings::__module_get(ops.owner) };
+        // INVARIANT: Just taken.
+        let module = ModuleRef(ops.owner);
+        // SAFETY: Any type will do.
+        let data = from_err_ptr(unsafe { (ops.open)(iommu_type) })?;
+        // INVARIANT: Just opened.
+        Ok(Self {
+            data: NonNull::new(data).ok_or(ENODEV)?,
+            ops,
+            _module: module,
         })
     }
 
-    /// Takes everything outside of `window` from the container's own address space.
+    /// The pointer that stock operations want, for as long as `self` is borrowed.
+    pub(crate) fn as_ptr(&self) -> *mut c_void {
+        self.data.as_ptr()
+    }
+
+    /// `.ioctl`.
+    pub(crate) fn ioctl(&self, cmd: u32, arg: usize) -> isize {
+        // SAFETY: By the type invariant; any command and argument will do.
+        unsafe { (self.ops.ioctl)(self.as_ptr(), cmd, arg) }
+    }
+
+    /// `.attach_group`; `group_type` is VFIO's `enum vfio_group_type`.
+    pub(crate) fn attach_group(&self, group: &Group, group_type: u32) -> Result {
+        // SAFETY: By the type invariant; the group is valid.
+        to_result(unsafe { (self.ops.attach_group)(self.as_ptr(), group.as_ptr(), group_type) })
+    }
+
+    /// `.detach_group`.
+    pub(crate) fn detach_group(&self, group: &Group) {
+        // SAFETY: By the type invariant; the group is valid.
+        unsafe { (self.ops.detach_group)(self.as_ptr(), group.as_ptr()) }
+    }
+
+    /// `.register_device`.
+    pub(crate) fn register_device(&self, device: &PinnedDevice) {
+        // SAFETY: By the type invariant; the device is registered.
+        unsafe { (self.ops.register_device)(self.as_ptr(), device.as_ptr()) }
+    }
+
+    /// `.unregister_device`.
+    pub(crate) fn unregister_device(&self, device: &PinnedDevice) {
+        // SAFETY: By the type invariant; the device is registered.
+        unsafe { (self.ops.unregister_device)(self.as_ptr(), device.as_ptr()) }
+    }
+
+    /// Narrows the container's own address space to the window that `choose` makes of it. Nobody
+    /// else uses the address space meanwhile.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if something outside is mapped; `ERANGE` if nothing would be left.
-    pub(crate) fn narrow(self, window: Interval) -> Result {
-        // SAFETY: By the type invariant.
-        to_result(unsafe { (self.own_space.narrow)(self.data, window.start(), window.last()) })
+    /// `EOPNOTSUPP` if it is not on an IOMMU, because all its groups are emulated or have left;
+    /// `EBUSY` if something outside the window is mapped; `ERANGE` if nothing would be left;
+    /// `ENOMEM`; those of `choose`.
+    pub(crate) fn setup<F: FnMut(OwnSpace) -> Result<Interval>>(&self, mut choose: F) -> Result {
+        /// # Safety
+        ///
+        /// `choose` is an `F`, and the other pointers are valid.
+        unsafe extern "C" fn call<F: FnMut(OwnSpace) -> Result<Interval>>(
+            choose: *mut c_void,
+            space: *const RawOwnSpace,
+            start: *mut u64,
+            last: *mut u64,
+        ) -> c_int {
+            // SAFETY: By the caller's promise.
+            let (choose, space, start, last) =
+                unsafe { (&mut *choose.cast::<F>(), &*space, &mut *start, &mut *last) };
+            let aperture = Interval::new(space.iova_start, space.iova_last).ok_or(ERANGE);
+            let window = aperture.and_then(|aperture| {
+                choose(OwnSpace {
+                    aperture,
+                    page_sizes: space.pgsize_bitmap,
+                })
+            });
+            match window {
+                Ok(window) => {
+                    *start = window.start();
+                    *last = window.last();
+                    0
+                }
+                Err(error) => error.to_errno(),
+            }
+        }
+        // SAFETY: By the type invariant; `choose` outlives the call.
+        to_result(unsafe {
+            (self.ops.setup)(self.as_ptr(), call::<F>, (&raw mut choose).cast())
+            //
+        })
+    }
+}
+
+impl Drop for Stock {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; this is the last use.
+        unsafe { (self.ops.release)(self.as_ptr()) };
     }
 }

@@ -4,7 +4,13 @@
 
 use core::ptr::NonNull;
 
-use kernel::{bindings, ffi::c_uint};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::{c_int, c_uint},
+    prelude::*,
+    types::NotThreadSafe, //
+};
 
 use super::{device::GroupDevice, pci::PciDevice};
 
@@ -19,7 +25,7 @@ extern "C" {
     fn vfio_pasid_helper_vfio_dev(device: *mut RawDevice) -> *mut bindings::device;
     fn vfio_pasid_helper_vfio_pin(device: *mut RawDevice);
     fn vfio_pasid_helper_vfio_unpin(device: *mut RawDevice);
-    fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice) -> c_int;
     fn vfio_pasid_helper_vfio_set_unlock(device: *mut RawDevice);
     fn vfio_pasid_helper_vfio_set_find(
         device: *mut RawDevice,
@@ -27,6 +33,10 @@ extern "C" {
     ) -> *mut RawDevice;
     fn vfio_pasid_helper_vfio_index(device: *mut RawDevice) -> c_uint;
 }
+
+/// Which device it is: for comparing, it keeps nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity(usize);
 
 /// A device that VFIO keeps registered: its driver stays bound until this is dropped.
 ///
@@ -69,10 +79,28 @@ impl PinnedDevice {
     }
 
     /// Holds `dev_set->lock`, under which VFIO opens and closes the device.
-    pub(crate) fn lock_set(&self) -> SetGuard<'_> {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a fatal signal came first.
+    pub(crate) fn lock_set(&self) -> Result<SetGuard<'_>> {
         // SAFETY: The device is registered, so it has a set.
-        unsafe { vfio_pasid_helper_vfio_set_lock(self.0.as_ptr()) };
-        SetGuard(self)
+        to_result(unsafe { vfio_pasid_helper_vfio_set_lock(self.0.as_ptr()) })?;
+        // INVARIANT: Just locked.
+        Ok(SetGuard {
+            device: self,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Who the device is, for as long as it is registered.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity(self.0.addr().get())
+    }
+
+    /// For stock operations.
+    pub(super) fn as_ptr(&self) -> *mut RawDevice {
+        self.0.as_ptr()
     }
 }
 
@@ -95,14 +123,17 @@ impl Drop for PinnedDevice {
 /// # Invariants
 ///
 /// This task holds it.
-pub(crate) struct SetGuard<'a>(&'a PinnedDevice);
+pub(crate) struct SetGuard<'a> {
+    device: &'a PinnedDevice,
+    _not_send: NotThreadSafe,
+}
 
 impl SetGuard<'_> {
     /// The member of the set that is `device`.
     pub(crate) fn find(&self, device: PciDevice<'_>) -> Option<PinnedDevice> {
         // SAFETY: The lock is held, which the list of members is walked under.
         let member =
-            unsafe { vfio_pasid_helper_vfio_set_find(self.0 .0.as_ptr(), device.as_device()) };
+            unsafe { vfio_pasid_helper_vfio_set_find(self.device.as_ptr(), device.as_device()) };
         // INVARIANT: The helper took the count.
         NonNull::new(member).map(PinnedDevice)
     }
@@ -111,6 +142,6 @@ impl SetGuard<'_> {
 impl Drop for SetGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { vfio_pasid_helper_vfio_set_unlock(self.0 .0.as_ptr()) };
+        unsafe { vfio_pasid_helper_vfio_set_unlock(self.device.as_ptr()) };
     }
 }

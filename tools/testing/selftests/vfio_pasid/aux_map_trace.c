@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The tracepoints, and what they say of the order of events: whatever way
- * things go, each event has its counterpart, a device that is attached loses
- * the memory before the space does where the space goes as a whole, and pages
- * are not unpinned before they are unmapped and nothing is attached any more.
+ * things go, each event has its counterpart, a space that goes as a whole is
+ * detached before it is unmapped, and pages are not unpinned before they are
+ * unmapped and nothing is attached any more.
  */
 #include <kselftest_harness.h>
 
@@ -100,10 +100,12 @@ static bool parse(const char *line, struct record *record)
 /* What was traced since the last time; -EPROTO for what cannot be read. */
 static int trace_read(struct trace *trace)
 {
-	FILE *file = fopen(INSTANCE "/trace", "re");
 	char line[512];
 	int ret = 0;
+	FILE *file;
 
+	wait_for_closing();
+	file = fopen(INSTANCE "/trace", "re");
 	memset(trace, 0, sizeof(*trace));
 	if (!file)
 		return -errno;
@@ -414,7 +416,7 @@ TEST_F(aux_map_trace, memory_goes_while_spaces_stay_attached)
 	ASSERT_ORDER(false);
 }
 
-TEST_F(aux_map_trace, destroy_unmaps_before_it_detaches)
+TEST_F(aux_map_trace, destroy_detaches_before_it_unmaps)
 {
 	ASSERT_EQ(0, trace_read(&self->trace));
 	for (int i = 0; i < 2; i++) {
@@ -423,7 +425,7 @@ TEST_F(aux_map_trace, destroy_unmaps_before_it_detaches)
 		ASSERT_EQ(2, how_many(&self->trace, UNMAP));
 		ASSERT_EQ(1 + i, how_many(&self->trace, DETACH));
 		ASSERT_EQ(3 + i, self->trace.count);
-		ASSERT_TRUE(comes_before(&self->trace, UNMAP, DETACH));
+		ASSERT_TRUE(comes_before(&self->trace, DETACH, UNMAP));
 	}
 	owner_close(&self->owner);
 	ASSERT_EQ(0, trace_read(&self->trace));

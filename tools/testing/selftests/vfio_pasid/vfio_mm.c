@@ -194,10 +194,9 @@ TEST_F(vfio_mm, a_container_of_the_process_shares_it)
 	ASSERT_EQ(0, container_open(&container, 0));
 	ASSERT_EQ(1, pasid_used(container.fd));
 	ASSERT_EQ(21, pasid_alloc(container.fd, 20, 21));
-	ASSERT_EQ(0, free_range(self->fd, 0, 21, 21));
-	ASSERT_EQ(1, pasid_used(container.fd));
+	ASSERT_EQ(2, pasid_used(container.fd));
 	ASSERT_EQ(0, put(self->fd, 0));
-	ASSERT_EQ(1, pasid_used(container.fd));
+	ASSERT_EQ(2, pasid_used(container.fd));
 
 	/* And the other way round. */
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
@@ -206,6 +205,37 @@ TEST_F(vfio_mm, a_container_of_the_process_shares_it)
 	ASSERT_EQ(0, put(self->fd, 0));
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
 	ASSERT_EQ(20, alloc(self->fd, 0, 20, 20));
+}
+
+TEST_F(vfio_mm, user_and_kernel_driver_free_their_own_only)
+{
+	struct container container;
+
+	ASSERT_EQ(0, get(self->fd, 0, getpid()));
+	ASSERT_EQ(20, alloc(self->fd, 0, 20, 20));
+	ASSERT_EQ(0, container_open(&container, 0));
+	ASSERT_EQ(21, pasid_alloc(container.fd, 21, 21));
+	ASSERT_EQ(0, free_range(self->fd, 0, 0, UINT32_MAX));
+	ASSERT_EQ(-ENOSPC, pasid_alloc(container.fd, 21, 21));
+	ASSERT_EQ(20, alloc(self->fd, 0, 20, 20));
+	ASSERT_EQ(0, pasid_free(container.fd, 0, UINT32_MAX));
+	ASSERT_EQ(-ENOSPC, pasid_alloc(container.fd, 20, 20));
+	ASSERT_EQ(1, pasid_used(container.fd));
+	container_close(&container);
+}
+
+/* Although the driver still holds the vfio_mm. */
+TEST_F(vfio_mm, the_users_numbers_go_back_with_the_last_container)
+{
+	struct container container;
+
+	ASSERT_EQ(0, get(self->fd, 0, getpid()));
+	ASSERT_EQ(20, alloc(self->fd, 0, 20, 20));
+	ASSERT_EQ(0, container_open(&container, 0));
+	ASSERT_EQ(21, pasid_alloc(container.fd, 21, 21));
+	container_close(&container);
+	ASSERT_EQ(21, alloc(self->fd, 0, 21, 21));
+	ASSERT_EQ(-ENOSPC, alloc(self->fd, 0, 20, 20));
 }
 
 TEST_F(vfio_mm, the_last_put_frees_what_it_holds)

@@ -927,20 +927,31 @@ long number_in(const char *path, const char *name)
 	return value;
 }
 
-const char *const counted_kinds[7] = {
+const char *const counted_kinds[8] = {
 	"containers", "pasids", "spaces", "attachments", "mappings",
-	"registrations", "pinned_pages",
+	"registrations", "pinned_pages", "closing",
 };
+
+#define IN_USE "/sys/kernel/debug/vfio_pasid/in_use"
+
+void wait_for_closing(void)
+{
+	for (int i = 0; i < 10000 && number_in(IN_USE, "closing") > 0; i++)
+		usleep(1000);
+}
 
 long count_of(const char *kind)
 {
-	return number_in("/sys/kernel/debug/vfio_pasid/in_use", kind);
+	wait_for_closing();
+	return number_in(IN_USE, kind);
 }
 
 long vm_locked(void)
 {
-	long kilobytes = number_in("/proc/self/status", "VmLck");
+	long kilobytes;
 
+	wait_for_closing();
+	kilobytes = number_in("/proc/self/status", "VmLck");
 	return kilobytes < 0 ? kilobytes : kilobytes * 1024;
 }
 
@@ -952,9 +963,11 @@ int free_caches(void)
 /* Each processor adds its share once in a while, or on this demand. */
 long pinned_pages(void)
 {
-	int ret = write_file("/proc/sys/vm/stat_refresh", "1");
 	long acquired, released;
+	int ret;
 
+	wait_for_closing();
+	ret = write_file("/proc/sys/vm/stat_refresh", "1");
 	if (ret)
 		return ret;
 	acquired = number_in("/proc/vmstat", "nr_foll_pin_acquired");

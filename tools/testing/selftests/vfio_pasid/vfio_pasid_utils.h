@@ -206,7 +206,12 @@ long aux_unmap_all(int container, u32 pasid);
 /* What there is. */
 
 /* What vfio_pasid counts, the lines of debugfs' vfio_pasid/in_use. */
-extern const char *const counted_kinds[7];
+extern const char *const counted_kinds[8];
+/*
+ * What is closed is detached at once, but unmapped and unpinned a little later.
+ * Whatever counts what is there waits for that first.
+ */
+void wait_for_closing(void);
 /* How many it has of @kind. */
 long count_of(const char *kind);
 /* The process's locked memory (VmLck) in bytes. */

@@ -533,31 +533,42 @@ static void *to_handle(u64 handle)
 	return (void *)(uintptr_t)handle;
 }
 
-static int stock_get(void *data, struct vfio_pasid_own_space *space)
+static int stock_attach_group(void *data, struct iommu_group *group,
+			      unsigned int group_type)
+{
+	return 0;
+}
+
+static void stock_detach_group(void *data, struct iommu_group *group)
+{
+}
+
+static int stock_setup(void *data, vfio_pasid_choose_t choose, void *context)
 {
 	return -EOPNOTSUPP;
 }
 
-static int stock_narrow(void *data, u64 start, u64 last)
-{
-	return -ERANGE;
-}
-
-static const struct vfio_pasid_own_space_ops stock_own_space = {
-	.get = stock_get,
-	.narrow = stock_narrow,
+static const struct vfio_pasid_stock_ops stock_ops = {
+	.owner = THIS_MODULE,
+	.open = stock_open,
+	.release = stock_release,
+	.ioctl = stock_ioctl,
+	.attach_group = stock_attach_group,
+	.detach_group = stock_detach_group,
+	.register_device = stock_register_device,
+	.unregister_device = stock_unregister_device,
+	.setup = stock_setup,
 };
 
 static long test_open(void __user *arg)
 {
-	void *handle = vfio_pasid_container_open(0, stock_open,
-						&stock_own_space);
+	void *handle = vfio_pasid_container_open(0, &stock_ops);
 	u64 number = (uintptr_t)handle;
 
 	if (IS_ERR(handle))
 		return PTR_ERR(handle);
 	if (copy_to_user(arg, &number, sizeof(number))) {
-		vfio_pasid_container_release(handle, stock_release);
+		vfio_pasid_container_release(handle);
 		return -EFAULT;
 	}
 	return 0;
@@ -569,7 +580,7 @@ static long test_release(void __user *arg)
 
 	if (copy_from_user(&handle, arg, sizeof(handle)))
 		return -EFAULT;
-	vfio_pasid_container_release(to_handle(handle), stock_release);
+	vfio_pasid_container_release(to_handle(handle));
 	return 0;
 }
 
@@ -580,7 +591,7 @@ static long test_ioctl(void __user *arg)
 	if (copy_from_user(&ioctl, arg, sizeof(ioctl)))
 		return -EFAULT;
 	return vfio_pasid_container_ioctl(to_handle(ioctl.handle), ioctl.cmd,
-					  ioctl.arg, stock_ioctl);
+					  ioctl.arg, &stock_ops);
 }
 
 /* All that vfio_pasid needs of a device that is only opened and closed. */
@@ -594,12 +605,10 @@ static long test_change_devices(unsigned int cmd, void __user *arg)
 		return -EFAULT;
 	if (cmd == VFIO_PASID_TEST_DEVICE_OPENED)
 		vfio_pasid_container_register_device(to_handle(handle),
-						     &fake_device,
-						     stock_register_device);
+						     &fake_device);
 	else
 		vfio_pasid_container_unregister_device(to_handle(handle),
-						       &fake_device,
-						       stock_unregister_device);
+						       &fake_device);
 	return 0;
 }
 

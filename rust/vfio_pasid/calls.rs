@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What each ioctl does, between decoding and encoding. Nothing here can reach user memory, and
+//! what fails has changed nothing.
+
+use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
+
+use crate::{
+    aux::{AttachmentPlace, AuxSpace, SpacePlace},
+    container::Caller,
+    hot_reset::Affected,
+    kernel::{abi::*, iommu::Access, pci::Address, resv::reserved_regions},
+    mapping,
+    memory::Registration,
+    mm::PasidInUse,
+    pasid::{Holder, PasidRange},
+    registered::{self, Held},
+    window::{Interval, Wish}, //
+};
+
+/// VFIO_IOMMU_PASID_REQUEST.
+pub(crate) fn pasid_request(caller: &Caller<'_>, request: &PasidRequest) -> Result<isize> {
+    let range = PasidRange::new(request.min, request.max)?;
+    match request.flags {
+        VFIO_IOMMU_FLAG_ALLOC_PASID => caller
+            .vmm()
+            .alloc_pasid(range, Holder::User, || caller.check_alive())
+            .map(|number| number as isize),
+        VFIO_IOMMU_FLAG_FREE_PASID => {
+            caller.check_alive()?;
+            caller.vmm().free_pasids(range).map(|()| 0)
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+/// VFIO_IOMMU_PASID_INFO.
+pub(crate) fn pasid_info(caller: &Caller<'_>, info: &mut PasidInfo) -> Result {
+    let support = match info.group {
+        VFIO_PASID_NO_GROUP => None,
+        number => caller.state()?.group(number)?.pasid_support(),
+    };
+    caller.check_alive()?;
+    info.quota = caller.vmm().quota();
+    info.used = caller.vmm().held();
+    info.width = support.map_or(0, |support| support.width);
+    info.caps = support.map_or(0, |support| {
+        (if support.exec { VFIO_PASID_CAP_EXEC } else { 0 })
+            | (if support.privileged {
+                VFIO_PASID_CAP_PRIV
+            } else {
+                0
+            })
+    });
+    Ok(())
+}
+
+/// The page-aligned range of virtual addresses that a user means.
+///
+/// # Errors
+///
+/// `EINVAL` if it is empty, not page-aligned, or wraps around.
+fn memory_range(vaddr: u64, size: u64) -> Result<Interval> {
+    let range = Interval::sized(vaddr, size)?;
+    range
+        .is_aligned(PAGE_SIZE as u64)
+        .then_some(range)
+        .ok_or(EINVAL)
+}
+
+/// VFIO_IOMMU_REGISTER_MEMORY. Pinning may take for ever: it holds the process's `vfio_mm`, and
+/// the container is looked at again when it is done.
+pub(crate) fn register_memory(caller: &Caller<'_>, register: &RegisterMemory) -> Result<isize> {
+    let range = memory_range(register.vaddr, register.size)?;
+    let writable = register.flags & VFIO_MEMORY_READ_ONLY == 0;
+    let place = registered::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let held = Held::new(Registration::new(caller.vmm(), range, writable)?)?;
+    let surplus = caller.state()?.registered().add(held, place);
+    drop(surplus);
+    Ok(0)
+}
+
+/// VFIO_IOMMU_UNREGISTER_MEMORY.
+pub(crate) fn unregister_memory(caller: &Caller<'_>, unregister: &RegisterMemory) -> Result<isize> {
+    let range = memory_range(unregister.vaddr, unregister.size)?;
+    let gone = caller.state()?.registered().remove(range)?;
+    // Not before all is unlocked: it may take long.
+    drop(gone);
+    Ok(0)
+}
+
+/// A space that VFIO_IOMMU_AUX_CREATE has made, and that nobody can name yet.
+pub(crate) struct Unpublished {
+    space: Arc<AuxSpace>,
+    place: SpacePlace,
+}
+
+/// VFIO_IOMMU_AUX_CREATE, but for [`aux_publish`].
+pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<Unpublished> {
+    let wish = Wish::new(create.iova_start, create.iova_size)?;
+    let place = SpacePlace::new(GFP_KERNEL_ACCOUNT)?;
+    let (group, width) = {
+        let state = caller.state()?;
+        let (group, width) = state.narrowest_group()?;
+        (group.clone(), width)
+    };
+    let usable = PasidRange::of_width(width);
+    let space = AuxSpace::new(caller.vmm(), &group, wish, || {
+        let vmm = caller.vmm().arc();
+        if create.flags & VFIO_AUX_FIXED_PASID == 0 {
+            return PasidInUse::new(vmm, usable);
+        }
+        let pasid = PasidInUse::existing(vmm, create.pasid)?;
+        usable
+            .contains(pasid.number())
+            .then_some(pasid)
+            .ok_or(ERANGE)
+    })?;
+    create.pasid = space.pasid();
+    create.iova_start = space.window().interval().start();
+    create.iova_size = space.window().interval().size();
+    create.pgsize_bitmap = space.page_sizes();
+    Ok(Unpublished { space, place })
+}
+
+/// The end of VFIO_IOMMU_AUX_CREATE: the caller knows the name of the space.
+pub(crate) fn aux_publish(caller: &Caller<'_>, new: Unpublished) -> Result<isize> {
+    caller.state()?.add_space(new.space, new.place);
+    Ok(0)
+}
+
+/// VFIO_IOMMU_AUX_DESTROY: detaches first, so that unmapping has nothing to flush.
+pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<isize> {
+    let space = caller.state()?.space(destroy.pasid)?;
+    let ended = {
+        let mut inside = space.inside()?;
+        if inside.is_none() {
+            return Err(ENOENT);
+        }
+        caller.state()?.remove_space(destroy.pasid);
+        inside.take()
+    };
+    drop(ended);
+    Ok(0)
+}
+
+/// VFIO_IOMMU_AUX_ATTACH.
+pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
+    let group = {
+        let state = caller.state()?;
+        state.space(attach.pasid)?;
+        state.group(attach.group)?.clone()
+    };
+    let reserved = reserved_regions(&group)?;
+    let place = AttachmentPlace::new(GFP_KERNEL_ACCOUNT)?;
+    caller
+        .state()?
+        .attach(attach.pasid, attach.group, &reserved, place)?;
+    Ok(0)
+}
+
+/// VFIO_IOMMU_AUX_DETACH.
+pub(crate) fn aux_detach(caller: &Caller<'_>, detach: &AuxAttach) -> Result<isize> {
+    caller.state()?.detach(detach.pasid, detach.group)?;
+    Ok(0)
+}
+
+/// VFIO_IOMMU_AUX_MAP.
+pub(crate) fn aux_map(caller: &Caller<'_>, map: &AuxMap) -> Result<isize> {
+    let access = Access::from_flags(map.flags)?;
+    let iova = Interval::sized(map.iova, map.size)?;
+    let memory = Interval::sized(map.vaddr, map.size)?;
+    let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let space = caller.state()?.space(map.pasid)?;
+    let find = |memory| caller.state()?.registered().map(memory);
+    space.map(iova, memory, access, place, find, || caller.check_alive())?;
+    Ok(0)
+}
+
+/// VFIO_IOMMU_AUX_UNMAP.
+pub(crate) fn aux_unmap(caller: &Caller<'_>, unmap: &mut AuxUnmap) -> Result {
+    let range = unmap.range()?;
+    let space = caller.state()?.space(unmap.pasid)?;
+    unmap.size = space.unmap(range)?;
+    Ok(())
+}
+
+impl AuxUnmap {
+    /// The range that is meant; `None` for everything.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is empty or wraps around, or is there although everything is meant.
+    pub(crate) fn range(&self) -> Result<Option<Interval>> {
+        match (self.flags, self.iova, self.size) {
+            (0, iova, size) => Interval::sized(iova, size).map(Some),
+            (_, 0, 0) => Ok(None),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// VFIO_IOMMU_SETUP.
+pub(crate) fn setup(caller: &Caller<'_>, setup: &mut Setup) -> Result {
+    let wish = Wish::new(setup.iova_start, setup.iova_size)?;
+    let (window, page_sizes) = caller.setup(wish)?;
+    setup.iova_start = window.start();
+    setup.iova_size = window.size();
+    setup.pgsize_bitmap = page_sizes;
+    Ok(())
+}
+
+/// VFIO_IOMMU_HOT_RESET_INFO.
+pub(crate) fn hot_reset_info(caller: &Caller<'_>, info: &HotResetInfo) -> Result<Affected> {
+    let address = Address {
+        segment: info.segment,
+        bus: info.bus,
+        devfn: info.devfn,
+    };
+    let device = caller.state()?.open_device_at(address)?.clone();
+    let view = caller.view()?;
+    if !view.has_open(&device) {
+        return Err(ENOENT);
+    }
+    let affected = {
+        let set = device.lock_set()?;
+        Affected::find(&device, &view, &set)?
+    };
+    caller.check_view(&view)?;
+    Ok(affected)
+}

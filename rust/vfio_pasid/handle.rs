@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The handles that VFIO knows open containers by.
+//!
+//! VFIO reads `iommu_data` without a lock (`vfio_fops_unl_ioctl()`), while closing the last group
+//! calls `.release`. So it gets a number: an ioctl that comes too late finds nothing.
+
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+        SpinLock, //
+    },
+};
+
+use crate::container::Container;
+
+/// What VFIO keeps as `iommu_data`: counted up from 1 and never reused.
+pub(crate) type Handle = u64;
+
+/// Tables that the handles are spread over, so that ioctls of different containers seldom meet at
+/// a lock.
+const TABLES: usize = 64;
+
+type Table = RBTree<Handle, Arc<Container>>;
+
+/// Memory for a container's place among the open ones.
+pub(crate) type Place = RBTreeNodeReservation<Handle, Arc<Container>>;
+
+/// The open containers by their handles.
+#[pin_data]
+pub(crate) struct Handles {
+    last: Atomic<Handle>,
+    #[pin]
+    tables: [SpinLock<Table>; TABLES],
+}
+
+impl Handles {
+    /// No containers.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            last: Atomic::new(0),
+            tables <- pin_init::pin_init_array_from_fn(|_| {
+                new_spinlock!(RBTree::new(), "vfio_pasid::handles")
+            }),
+        })
+    }
+
+    fn table(&self, handle: Handle) -> &SpinLock<Table> {
+        &self.tables[handle as usize % TABLES]
+    }
+
+    /// Gives an open container its handle.
+    pub(crate) fn add(&self, container: Arc<Container>, place: Place) -> Handle {
+        let handle = self.last.fetch_add(1, Relaxed) + 1;
+        let node = place.into_node(handle, container);
+        self.table(handle).lock().insert(node);
+        handle
+    }
+
+    /// The open container of `handle`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none any more.
+    pub(crate) fn find(&self, handle: Handle) -> Result<Arc<Container>> {
+        let table = self.table(handle).lock();
+        table.get(&handle).cloned().ok_or(ENODEV)
+    }
+
+    /// Takes the handle from its container: from now on it finds nothing.
+    pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<Container>> {
+        let node = self.table(handle).lock().remove_node(&handle);
+        Some(node?.to_key_value().1)
+    }
+}
