@@ -1,0 +1,1169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Nobody waits for somebody else's memory. A caller gives an ioctl memory that
+ * is never served; while it sits there, other threads, other processes and root
+ * do what they like, and each of them has done it in time.
+ *
+ *   00:08.0  port ── 00.0            no driver, so that the slot is not reset
+ *                    00.1 SLOT       the caller's
+ *                    00.2 OTHER      in its dev_set, but not in its IOMMU group
+ *   00:10.0  UNRELATED
+ *   00:11.0  PASID                   the caller's as well, with PASIDs
+ *
+ * What waits under the kernel's own type1 may wait under ours, so the same
+ * is asked of it, where it has the ioctl.
+ */
+#include <kselftest_harness.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "conventions.h"
+#include "user_memory.h"
+
+/* Milliseconds: what anything may take; what it is given if others were late. */
+#define IN_TIME		2000
+#define IN_VAIN		500
+/* How long it may take to undo everything, when the memory is there. */
+#define UNDOING		20000
+
+#define IOVA		0x200000
+#define SPARE_IOVA	0x400000
+
+enum { SLOT, OTHER, UNRELATED, PASID, FUNCTIONS };
+
+static const char * const places[FUNCTIONS] = {
+	[SLOT] = "0000:00:08.0/*:00.1",
+	[OTHER] = "0000:00:08.0/*:00.2",
+	[UNRELATED] = "0000:00:10.0",
+	[PASID] = "0000:00:11.0",
+};
+
+/* Where the ioctl meets memory that blocks. */
+enum meets {
+	READING,	/* its argument */
+	WRITING,	/* its argument, which it could read */
+	ENTRIES,	/* what it writes behind its argument */
+	MEMORY,		/* the memory that it pins, or the bitmap it fills */
+};
+
+enum memory { USERFAULTFD, FUSE };
+
+union any_argument {
+	union argument ours;
+	struct vfio_iommu_type1_info info;
+	struct vfio_iommu_type1_dma_map map;
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	};
+	struct vfio_iommu_hot_reset_info reset;
+	u8 bytes[512];
+};
+
+/* What the test and its processes share. */
+struct scene {
+	enum type1 type1;
+	unsigned long request;
+	enum meets meets;
+	enum memory memory;
+	struct function functions[FUNCTIONS];
+	int file;		/* on FUSE */
+	/* Of the caller: */
+	int uffd;
+	char *page;		/* that blocks */
+	union any_argument content;	/* of that page, when it is served */
+	pid_t blocked;		/* the thread */
+	bool done;
+	long result;
+};
+
+/* The caller's own. */
+struct caller {
+	int container;
+	int slot_group, slot;
+	int pasid_group, pasid;
+	char *memory;		/* registered: one page mapped, one not */
+	long space, spare;	/* attached and mapped; neither */
+	void *argument;
+	pthread_t thread;
+};
+
+static struct caller caller;
+
+static int open_group(const struct function *function)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", function->group);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_in(int container, const struct function *function, int *group)
+{
+	int ret;
+
+	*group = open_group(function);
+	ret = *group < 0 ? *group : set_container(*group, container);
+	return ret;
+}
+
+static int open_device(int group, const struct function *function)
+{
+	return call(group, VFIO_GROUP_GET_DEVICE_FD, (void *)function->address);
+}
+
+/* The caller. */
+
+static bool needs_own_mapping(const struct scene *scene)
+{
+	return scene->request == VFIO_IOMMU_UNMAP_DMA ||
+	       scene->request == VFIO_IOMMU_DIRTY_PAGES;
+}
+
+static int start_tracking(int container)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+
+	return call(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+}
+
+/* What only ours has, so that closing has something to undo. */
+static int fill_container(const struct scene *scene)
+{
+	u32 group = scene->functions[PASID].group;
+	int fd = caller.container, ret;
+
+	ret = register_pages(fd, 0, caller.memory, 0, 1) ?:
+	      register_pages(fd, 0, caller.memory, 1, 1);
+	if (ret)
+		return ret;
+	caller.space = aux_create(fd);
+	caller.spare = aux_create(fd);
+	if (caller.space < 0 || caller.spare < 0)
+		return caller.space < 0 ? caller.space : caller.spare;
+	return aux_attach(fd, caller.space, group) ?:
+	       aux_map(fd, caller.space, VFIO_AUX_MAP_READ, caller.memory, IOVA,
+		       PAGE);
+}
+
+static long open_all(struct scene *scene)
+{
+	int ret;
+
+	caller.memory = new_pages(3);
+	if (!caller.memory)
+		return -ENOMEM;
+	memset(caller.memory, 1, 3 * PAGE);
+	caller.container = container_node();
+	if (caller.container < 0)
+		return caller.container;
+	ret = open_in(caller.container, &scene->functions[SLOT],
+		      &caller.slot_group) ?:
+	      open_in(caller.container, &scene->functions[PASID],
+		      &caller.pasid_group) ?:
+	      set_iommu(caller.container, VFIO_TYPE1v2_IOMMU);
+	if (ret)
+		return ret;
+	caller.slot = open_device(caller.slot_group, &scene->functions[SLOT]);
+	caller.pasid = open_device(caller.pasid_group, &scene->functions[PASID]);
+	if (caller.slot < 0 || caller.pasid < 0)
+		return caller.slot < 0 ? caller.slot : caller.pasid;
+	if (needs_own_mapping(scene))
+		ret = map_dma(caller.container, caller.memory, IOVA, PAGE);
+	if (!ret && scene->request == VFIO_IOMMU_DIRTY_PAGES)
+		ret = start_tracking(caller.container);
+	if (!ret && scene->type1 == TYPE1_SHIM)
+		ret = fill_container(scene);
+	return ret;
+}
+
+/* An argument that is good; returns its size without what follows it. */
+static size_t fill_argument(const struct scene *scene, union any_argument *arg)
+{
+	const struct function *slot = &scene->functions[SLOT];
+	u32 group = scene->functions[PASID].group;
+	size_t size = 0;
+
+	*arg = (union any_argument) { .bytes = { 0 } };
+	switch (scene->request) {
+	case VFIO_IOMMU_PASID_REQUEST:
+		arg->ours.request.flags = VFIO_IOMMU_FLAG_ALLOC_PASID;
+		arg->ours.request.range.min = 500;
+		arg->ours.request.range.max = 600;
+		size = sizeof(arg->ours.request);
+		break;
+	case VFIO_IOMMU_PASID_INFO:
+		arg->ours.info.group = group;
+		size = sizeof(arg->ours.info);
+		break;
+	case VFIO_IOMMU_REGISTER_MEMORY:
+		arg->ours.memory.vaddr = (uintptr_t)(caller.memory + 2 * PAGE);
+		if (scene->meets == MEMORY)
+			arg->ours.memory.vaddr = (uintptr_t)scene->page;
+		arg->ours.memory.size = PAGE;
+		size = sizeof(arg->ours.memory);
+		break;
+	case VFIO_IOMMU_UNREGISTER_MEMORY:
+		arg->ours.memory.vaddr = (uintptr_t)(caller.memory + PAGE);
+		arg->ours.memory.size = PAGE;
+		size = sizeof(arg->ours.memory);
+		break;
+	case VFIO_IOMMU_AUX_CREATE:
+		size = sizeof(arg->ours.create);
+		break;
+	case VFIO_IOMMU_AUX_DESTROY:
+		arg->ours.destroy.pasid = caller.space;
+		size = sizeof(arg->ours.destroy);
+		break;
+	case VFIO_IOMMU_AUX_ATTACH:
+	case VFIO_IOMMU_AUX_DETACH:
+		arg->ours.attach.pasid = caller.space;
+		if (scene->request == VFIO_IOMMU_AUX_ATTACH)
+			arg->ours.attach.pasid = caller.spare;
+		arg->ours.attach.group = group;
+		size = sizeof(arg->ours.attach);
+		break;
+	case VFIO_IOMMU_AUX_MAP:
+		arg->ours.map.flags = VFIO_AUX_MAP_READ;
+		arg->ours.map.pasid = caller.space;
+		arg->ours.map.vaddr = (uintptr_t)caller.memory;
+		arg->ours.map.iova = SPARE_IOVA;
+		arg->ours.map.size = PAGE;
+		size = sizeof(arg->ours.map);
+		break;
+	case VFIO_IOMMU_AUX_UNMAP:
+		arg->ours.unmap.pasid = caller.space;
+		arg->ours.unmap.iova = IOVA;
+		arg->ours.unmap.size = PAGE;
+		size = sizeof(arg->ours.unmap);
+		break;
+	case VFIO_IOMMU_AUX_INFO:
+		arg->ours.aux_info.pasid = caller.space;
+		size = sizeof(arg->ours.aux_info);
+		break;
+	case VFIO_IOMMU_SETUP:
+		size = sizeof(arg->ours.setup);
+		break;
+	case VFIO_IOMMU_HOT_RESET_INFO:
+		arg->reset.segment = slot->segment;
+		arg->reset.bus = slot->bus;
+		arg->reset.devfn = slot->devfn;
+		size = sizeof(arg->reset);
+		break;
+	case VFIO_IOMMU_GET_INFO:
+		size = sizeof(arg->info);
+		break;
+	case VFIO_IOMMU_MAP_DMA:
+		arg->map.flags = VFIO_DMA_MAP_FLAG_READ;
+		arg->map.vaddr = (uintptr_t)caller.memory;
+		if (scene->meets == MEMORY)
+			arg->map.vaddr = (uintptr_t)scene->page;
+		arg->map.iova = SPARE_IOVA;
+		arg->map.size = PAGE;
+		size = sizeof(arg->map);
+		break;
+	case VFIO_IOMMU_UNMAP_DMA:
+		arg->unmap.iova = IOVA;
+		arg->unmap.size = PAGE;
+		size = sizeof(arg->unmap);
+		break;
+	case VFIO_IOMMU_DIRTY_PAGES:
+		size = sizeof(arg->dirty);
+		arg->dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
+		if (scene->meets != MEMORY)
+			break;
+		arg->dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
+		arg->get.iova = IOVA;
+		arg->get.size = PAGE;
+		arg->get.bitmap.pgsize = PAGE;
+		arg->get.bitmap.size = sizeof(u64);
+		arg->get.bitmap.data = (void *)scene->page;
+		size += sizeof(arg->get);
+		break;
+	}
+	/* Each begins with it. There is room for all that follows. */
+	arg->ours.argsz = size;
+	if (scene->request == VFIO_IOMMU_AUX_INFO ||
+	    scene->request == VFIO_IOMMU_HOT_RESET_INFO ||
+	    scene->request == VFIO_IOMMU_GET_INFO)
+		arg->ours.argsz = sizeof(*arg);
+	return size;
+}
+
+static enum uffd_blocks what_uffd_blocks(const struct scene *scene)
+{
+	return scene->meets == WRITING ? UFFD_WRITES : UFFD_ALL;
+}
+
+/* A page that can be used, and behind it the one that blocks. */
+static int lay_out(struct scene *scene)
+{
+	char *pages = new_pages(2);
+	size_t size;
+
+	if (!pages)
+		return -ENOMEM;
+	scene->page = pages + PAGE;
+	size = fill_argument(scene, &scene->content);
+	switch (scene->meets) {
+	case READING:
+		caller.argument = scene->page;
+		break;
+	case WRITING:
+		caller.argument = scene->page;
+		memcpy(scene->page, &scene->content, sizeof(scene->content));
+		break;
+	case ENTRIES:
+		caller.argument = scene->page - size;
+		memcpy(caller.argument, &scene->content, size);
+		break;
+	case MEMORY:
+		caller.argument = pages;
+		memcpy(pages, &scene->content, sizeof(scene->content));
+		break;
+	}
+	if (scene->memory == FUSE)
+		return mmap(scene->page, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_FIXED, scene->file, 0) ==
+		       MAP_FAILED ? -errno : 0;
+	scene->uffd = uffd_open(scene->page, what_uffd_blocks(scene));
+	return scene->uffd < 0 ? scene->uffd : 0;
+}
+
+static void *sit_there(void *arg)
+{
+	struct scene *scene = arg;
+
+	scene->blocked = gettid();
+	scene->result = call(caller.container, scene->request, caller.argument);
+	__atomic_store_n(&scene->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static long block(struct scene *scene)
+{
+	return lay_out(scene) ?:
+	       -pthread_create(&caller.thread, NULL, sit_there, scene);
+}
+
+static long close_devices(struct scene *scene)
+{
+	(void)scene;
+	close_fd(&caller.slot);
+	close_fd(&caller.pasid);
+	return 0;
+}
+
+/* The last group leaves when root unbinds it, or when the caller closes it. */
+static bool last_is_unbound(const struct scene *scene)
+{
+	return scene->memory == USERFAULTFD;
+}
+
+static long close_first_group(struct scene *scene)
+{
+	if (last_is_unbound(scene))
+		close_fd(&caller.pasid_group);
+	return 0;
+}
+
+static long close_groups(struct scene *scene)
+{
+	(void)scene;
+	close_fd(&caller.pasid_group);
+	close_fd(&caller.slot_group);
+	return 0;
+}
+
+static long close_container(struct scene *scene)
+{
+	(void)scene;
+	close_fd(&caller.container);
+	return 0;
+}
+
+/* Other users, and root. */
+
+static long use(const struct function *function)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	int container = container_node(), group = -1, device = -1;
+	void *memory = new_pages(1);
+	long ret = container < 0 ? container : memory ? 0 : -ENOMEM;
+
+	if (!ret)
+		ret = open_in(container, function, &group);
+	if (!ret)
+		ret = set_iommu(container, VFIO_TYPE1v2_IOMMU);
+	if (!ret) {
+		device = open_device(group, function);
+		ret = device < 0 ? device : 0;
+	}
+	if (!ret)
+		ret = call(device, VFIO_DEVICE_GET_INFO, &info);
+	if (!ret)
+		ret = map_dma(container, memory, IOVA, PAGE);
+	if (!ret)
+		ret = unmap_dma(container, IOVA, PAGE) - PAGE;
+	close_fd(&device);
+	close_fd(&group);
+	close_fd(&container);
+	munmap(memory, PAGE);
+	return ret;
+}
+
+static long use_other_function(struct scene *scene)
+{
+	return use(&scene->functions[OTHER]);
+}
+
+static long use_unrelated_function(struct scene *scene)
+{
+	return use(&scene->functions[UNRELATED]);
+}
+
+static long use_callers_function(struct scene *scene)
+{
+	return use(&scene->functions[SLOT]);
+}
+
+static long unbind(struct scene *scene)
+{
+	return function_bind(&scene->functions[SLOT], NULL);
+}
+
+static long bind_again(struct scene *scene)
+{
+	return function_bind(&scene->functions[SLOT], "vfio-pci");
+}
+
+static long unbind_unrelated(struct scene *scene)
+{
+	return function_bind(&scene->functions[UNRELATED], NULL);
+}
+
+static long bind_unrelated(struct scene *scene)
+{
+	return function_bind(&scene->functions[UNRELATED], "vfio-pci");
+}
+
+/* Who does what, in processes of their own: the test itself never waits. */
+
+enum who { CALLER, USER, ROOT, WHO };
+
+struct step {
+	const char *what;
+	enum who who;
+	long (*body)(struct scene *scene);
+	/* Stock takes iommu->lock for it. */
+	bool takes_iommu_lock;
+};
+
+enum { QUIT, OPEN_ALL, BLOCK, FIRST_STEP };
+enum { USE_CALLERS_FUNCTION = 100 };
+
+static const struct step steps[] = {
+	{ "another thread closes the devices", CALLER, close_devices, false },
+	{ "another process uses another function of the slot", USER,
+	  use_other_function, false },
+	{ "another process uses another group", USER, use_unrelated_function,
+	  false },
+	{ "another thread closes a group", CALLER, close_first_group, true },
+	{ "root unbinds the device", ROOT, unbind, true },
+	{ "root binds it again", ROOT, bind_again, true },
+	{ "root unbinds another device", ROOT, unbind_unrelated, false },
+	{ "root binds another device", ROOT, bind_unrelated, false },
+	{ "another thread closes the groups", CALLER, close_groups, true },
+	{ "another thread closes the container", CALLER, close_container, false },
+};
+
+static long obey(struct scene *scene, long order)
+{
+	switch (order) {
+	case OPEN_ALL:
+		return open_all(scene);
+	case BLOCK:
+		return block(scene);
+	case USE_CALLERS_FUNCTION:
+		return use_callers_function(scene);
+	default:
+		return steps[order - FIRST_STEP].body(scene);
+	}
+}
+
+static void servant(int socket, void *arg)
+{
+	long order;
+
+	caller = (struct caller) { -1, -1, -1, -1, -1, NULL, -1, -1, NULL, 0 };
+	while ((order = hear(socket)) > QUIT)
+		say(socket, obey(arg, order));
+}
+
+struct actor {
+	struct peer peer;
+	bool there;
+	bool busy;	/* and has still to answer */
+};
+
+struct stage {
+	struct scene *scene;
+	struct actor actors[WHO];
+	struct fuse_file file;
+	bool has_file;
+	int uffd;	/* ours of the caller's */
+	int late;
+};
+
+static long now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static long answer_of(struct actor *actor, int milliseconds)
+{
+	struct pollfd input = { .fd = actor->peer.socket, .events = POLLIN };
+
+	if (poll(&input, 1, milliseconds) != 1)
+		return -ETIMEDOUT;
+	actor->busy = false;
+	return hear(actor->peer.socket);
+}
+
+static long order(struct actor *actor, long what, int milliseconds)
+{
+	if (actor->busy)
+		return -EBUSY;
+	say(actor->peer.socket, what);
+	actor->busy = true;
+	return answer_of(actor, milliseconds);
+}
+
+/* Whether the child and all of its threads are gone in time. */
+static bool ends(struct actor *actor, int milliseconds)
+{
+	long end = now() + milliseconds;
+	pid_t gone;
+
+	do {
+		gone = waitpid(actor->peer.pid, NULL, WNOHANG);
+		if (!gone)
+			usleep(2000);
+	} while (!gone && now() < end);
+	if (gone) {
+		actor->there = false;
+		close_fd(&actor->peer.socket);
+	}
+	return gone;
+}
+
+/* The state of a task, and what it is called; 0 if it is gone. */
+static char task_state(const char *process, const char *task, char *name,
+		       size_t size)
+{
+	char path[600], text[256] = "", *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%s/task/%s/stat", process, task);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	end = strrchr(text, ')');
+	if (!end)
+		return 0;
+	snprintf(name, size, "%.*s", (int)(end + 1 - text), text);
+	return end[2];
+}
+
+/* How many tasks besides @exempt wait uninterruptibly now; says one of them. */
+static int waiting_tasks(pid_t exempt, char *name, size_t size)
+{
+	struct dirent *process, *task;
+	DIR *processes, *tasks;
+	char path[512], one[256];
+	int found = 0;
+
+	processes = opendir("/proc");
+	while (processes && (process = readdir(processes))) {
+		if (atoi(process->d_name) <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/task", process->d_name);
+		tasks = opendir(path);
+		while (tasks && (task = readdir(tasks))) {
+			if (atoi(task->d_name) <= 0 ||
+			    atoi(task->d_name) == exempt ||
+			    task_state(process->d_name, task->d_name, one,
+				       sizeof(one)) != 'D')
+				continue;
+			snprintf(name, size, "%s", one);
+			found++;
+		}
+		if (tasks)
+			closedir(tasks);
+	}
+	if (processes)
+		closedir(processes);
+	return found;
+}
+
+/* Whether for a moment nobody does. */
+static bool nobody_waits(const struct scene *scene)
+{
+	long end = now() + IN_TIME;
+	char name[256];
+	int found;
+
+	do {
+		found = waiting_tasks(scene->blocked, name, sizeof(name));
+		if (found)
+			usleep(10 * 1000);
+	} while (found && now() < end);
+	if (found)
+		printf("# %d in state D: %s\n", found, name);
+	return !found;
+}
+
+static bool is_done(const struct scene *scene)
+{
+	return __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
+}
+
+static bool is_done_in(const struct scene *scene, int milliseconds)
+{
+	long end = now() + milliseconds;
+
+	while (!is_done(scene) && now() < end)
+		usleep(1000);
+	return is_done(scene);
+}
+
+/* A descriptor of another process. */
+static int descriptor_of(pid_t pid, int fd)
+{
+	int process = syscall(SYS_pidfd_open, pid, 0);
+	int copy = syscall(SYS_pidfd_getfd, process, fd, 0);
+	int ret = copy < 0 ? -errno : copy;
+
+	close(process);
+	return ret;
+}
+
+/*
+ * Where it pins memory and fills bitmaps, the kernel's own type1 has iommu->lock,
+ * and whoever attaches or detaches a group waits for that: under ours as well.
+ */
+static bool has_iommu_lock(const struct scene *scene)
+{
+	return scene->meets == MEMORY &&
+	       scene->request != VFIO_IOMMU_REGISTER_MEMORY;
+}
+
+/* Opens everything in the caller, and has it sit in its ioctl. */
+static int set_the_stage(struct stage *stage)
+{
+	struct scene *scene = stage->scene;
+	int ret;
+
+	for (int who = WHO - 1; who >= 0; who--) {
+		if (who == CALLER && scene->memory == FUSE) {
+			ret = fuse_start(&stage->file);
+			if (ret)
+				return ret;
+			stage->has_file = true;
+			scene->file = stage->file.fd;
+		}
+		ret = peer_start(&stage->actors[who].peer, servant, scene);
+		if (ret)
+			return ret;
+		stage->actors[who].there = true;
+	}
+	ret = order(&stage->actors[CALLER], OPEN_ALL, UNDOING);
+	if (!ret)
+		ret = order(&stage->actors[CALLER], BLOCK, UNDOING);
+	if (ret)
+		return ret;
+	if (scene->memory == FUSE)
+		return fuse_wait(&stage->file, IN_TIME);
+	stage->uffd = descriptor_of(stage->actors[CALLER].peer.pid, scene->uffd);
+	return stage->uffd < 0 ? stage->uffd : uffd_wait(stage->uffd, IN_TIME);
+}
+
+/* One after the other, each in time. What only others' lateness delays too. */
+static void do_the_steps(struct stage *stage)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		const struct step *step = &steps[i];
+		long start = now(), ret;
+
+		if (step->takes_iommu_lock && has_iommu_lock(stage->scene))
+			continue;
+		ret = order(&stage->actors[step->who], FIRST_STEP + i,
+			    stage->late ? IN_VAIN : IN_TIME);
+		if (!ret)
+			continue;
+		stage->late++;
+		printf("# %s: %s (%ld) after %ld ms\n", step->what,
+		       ret == -ETIMEDOUT ? "not done" :
+		       ret == -EBUSY ? "not tried, as before" : "failed",
+		       ret, now() - start);
+	}
+}
+
+/*
+ * Lets the call go on. The kernel's own type1 must not: it would use what it
+ * has freed. So there it is killed, or its memory is gone for good.
+ */
+static bool let_go(struct stage *stage)
+{
+	struct scene *scene = stage->scene;
+
+	if (stage->has_file) {
+		fuse_abort(&stage->file);
+		stage->has_file = false;
+	} else if (stage->uffd >= 0 && scene->type1 == TYPE1_STOCK) {
+		kill(stage->actors[CALLER].peer.pid, SIGKILL);
+	} else if (stage->uffd >= 0) {
+		if (uffd_serve(stage->uffd, scene->page,
+			       what_uffd_blocks(scene), &scene->content))
+			return false;
+	}
+	return true;
+}
+
+/* Whatever has happened, nobody is left, and all devices are bound. */
+static bool clear_the_stage(struct stage *stage)
+{
+	bool clean = true;
+
+	let_go(stage);
+	for (int who = 0; who < WHO; who++) {
+		struct actor *actor = &stage->actors[who];
+
+		if (!actor->there)
+			continue;
+		if (actor->busy)
+			answer_of(actor, UNDOING);
+		if (!actor->busy)
+			send(actor->peer.socket, &(long) { QUIT }, sizeof(long),
+			     MSG_NOSIGNAL);
+		if (!ends(actor, actor->busy ? 0 : UNDOING)) {
+			kill(actor->peer.pid, SIGKILL);
+			clean = false;
+			ends(actor, IN_TIME);
+		}
+	}
+	close_fd(&stage->uffd);
+	for (int i = 0; i < FUNCTIONS; i++)
+		if (function_bind(&stage->scene->functions[i], "vfio-pci"))
+			clean = false;
+	return clean;
+}
+
+/* What the ioctl may return that has met the end of its container. */
+static bool is_possible(const struct scene *scene, long result)
+{
+	bool ended = !has_iommu_lock(scene);
+
+	/* The memory was gone. */
+	if (scene->memory == FUSE)
+		return result == -EFAULT || (ended && result == -ENODEV);
+	if (!ended)
+		return !result;
+	if (result == -ENODEV)
+		return true;
+	/* The group, the space or the device was gone before the container was. */
+	if (result == -ENOENT)
+		return scene->request >= VFIO_IOMMU_PASID_INFO &&
+		       scene->request <= VFIO_IOMMU_HOT_RESET_INFO;
+	/* What has been done is told. */
+	return !result && (scene->meets == WRITING || scene->meets == ENTRIES);
+}
+
+
+/* Finds the functions; what a case is about is filled in by the case. */
+static int build_the_stage(struct stage *stage, enum type1 type1,
+			   unsigned long request, enum meets meets)
+{
+	struct scene *scene;
+	int ret;
+
+	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (scene == MAP_FAILED)
+		return -errno;
+	scene->type1 = type1;
+	scene->request = request;
+	scene->meets = meets;
+	scene->file = -1;
+	*stage = (struct stage) { .scene = scene, .uffd = -1, .file.fd = -1 };
+	for (int i = 0; i < FUNCTIONS; i++) {
+		ret = function_find(&scene->functions[i], places[i]);
+		if (ret) {
+			printf("# there is no function at %s\n", places[i]);
+			return ret;
+		}
+		/* Resets take longer than all the rest. Not all have one. */
+		function_write(&scene->functions[i], "reset_method", "\n");
+	}
+	return use_type1(type1);
+}
+
+static void nobody_else_waits(struct __test_metadata *_metadata,
+			      struct stage *stage, enum memory memory)
+{
+	struct scene *scene = stage->scene;
+	bool killed = memory == USERFAULTFD && scene->type1 == TYPE1_STOCK;
+	char name[256];
+
+	scene->memory = memory;
+	ASSERT_EQ(0, set_the_stage(stage));
+	do_the_steps(stage);
+	EXPECT_EQ(0, stage->late) {
+		if (waiting_tasks(scene->blocked, name, sizeof(name)))
+			TH_LOG("in state D: %s", name);
+	}
+	if (!stage->late)
+		EXPECT_TRUE(nobody_waits(scene));
+	EXPECT_FALSE(is_done(scene));
+	EXPECT_TRUE(let_go(stage));
+	if (killed) {
+		EXPECT_TRUE(ends(&stage->actors[CALLER], IN_TIME));
+		return;
+	}
+	EXPECT_TRUE(is_done_in(scene, IN_TIME));
+	/* Who had to wait for it may have met it alive. */
+	if (!stage->late)
+		EXPECT_TRUE(is_possible(scene, scene->result)) {
+			TH_LOG("%ld", scene->result);
+		}
+}
+
+static void it_can_be_killed(struct __test_metadata *_metadata,
+			     struct stage *stage)
+{
+	ASSERT_EQ(0, set_the_stage(stage));
+	kill(stage->actors[CALLER].peer.pid, SIGKILL);
+	ASSERT_TRUE(ends(&stage->actors[CALLER], IN_TIME));
+	ASSERT_EQ(0, order(&stage->actors[USER], USE_CALLERS_FUNCTION, IN_TIME));
+}
+
+/* The argument of every ioctl. */
+
+FIXTURE(argument) {
+	struct stage stage;
+};
+
+FIXTURE_VARIANT(argument) {
+	enum type1 type1;
+	unsigned long request;
+};
+
+FIXTURE_VARIANT_ADD(argument, stock_get_info) {
+	TYPE1_STOCK, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(argument, stock_map_dma) {
+	TYPE1_STOCK, VFIO_IOMMU_MAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(argument, stock_unmap_dma) {
+	TYPE1_STOCK, VFIO_IOMMU_UNMAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(argument, stock_dirty_pages) {
+	TYPE1_STOCK, VFIO_IOMMU_DIRTY_PAGES,
+};
+
+FIXTURE_VARIANT_ADD(argument, get_info) {
+	TYPE1_SHIM, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(argument, map_dma) {
+	TYPE1_SHIM, VFIO_IOMMU_MAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(argument, unmap_dma) {
+	TYPE1_SHIM, VFIO_IOMMU_UNMAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(argument, dirty_pages) {
+	TYPE1_SHIM, VFIO_IOMMU_DIRTY_PAGES,
+};
+
+FIXTURE_VARIANT_ADD(argument, pasid_request) {
+	TYPE1_SHIM, VFIO_IOMMU_PASID_REQUEST,
+};
+
+FIXTURE_VARIANT_ADD(argument, pasid_info) {
+	TYPE1_SHIM, VFIO_IOMMU_PASID_INFO,
+};
+
+FIXTURE_VARIANT_ADD(argument, register_memory) {
+	TYPE1_SHIM, VFIO_IOMMU_REGISTER_MEMORY,
+};
+
+FIXTURE_VARIANT_ADD(argument, unregister_memory) {
+	TYPE1_SHIM, VFIO_IOMMU_UNREGISTER_MEMORY,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_create) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_CREATE,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_destroy) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_DESTROY,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_attach) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_ATTACH,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_detach) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_DETACH,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_map) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_MAP,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_unmap) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_UNMAP,
+};
+
+FIXTURE_VARIANT_ADD(argument, aux_info) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_INFO,
+};
+
+FIXTURE_VARIANT_ADD(argument, setup) {
+	TYPE1_SHIM, VFIO_IOMMU_SETUP,
+};
+
+FIXTURE_VARIANT_ADD(argument, hot_reset_info) {
+	TYPE1_SHIM, VFIO_IOMMU_HOT_RESET_INFO,
+};
+
+FIXTURE_SETUP(argument)
+{
+	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
+				     variant->request, READING));
+}
+
+FIXTURE_TEARDOWN(argument)
+{
+	EXPECT_TRUE(clear_the_stage(&self->stage));
+}
+
+TEST_F(argument, userfaultfd)
+{
+	nobody_else_waits(_metadata, &self->stage, USERFAULTFD);
+}
+
+TEST_F(argument, fuse)
+{
+	nobody_else_waits(_metadata, &self->stage, FUSE);
+}
+
+TEST_F(argument, killed)
+{
+	it_can_be_killed(_metadata, &self->stage);
+}
+
+/* The results of those that have some, in the same place. */
+
+FIXTURE(result) {
+	struct stage stage;
+};
+
+FIXTURE_VARIANT(result) {
+	enum type1 type1;
+	unsigned long request;
+};
+
+FIXTURE_VARIANT_ADD(result, stock_get_info) {
+	TYPE1_STOCK, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(result, stock_unmap_dma) {
+	TYPE1_STOCK, VFIO_IOMMU_UNMAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(result, get_info) {
+	TYPE1_SHIM, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(result, unmap_dma) {
+	TYPE1_SHIM, VFIO_IOMMU_UNMAP_DMA,
+};
+
+FIXTURE_VARIANT_ADD(result, pasid_info) {
+	TYPE1_SHIM, VFIO_IOMMU_PASID_INFO,
+};
+
+FIXTURE_VARIANT_ADD(result, aux_create) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_CREATE,
+};
+
+FIXTURE_VARIANT_ADD(result, aux_unmap) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_UNMAP,
+};
+
+FIXTURE_VARIANT_ADD(result, aux_info) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_INFO,
+};
+
+FIXTURE_VARIANT_ADD(result, setup) {
+	TYPE1_SHIM, VFIO_IOMMU_SETUP,
+};
+
+FIXTURE_VARIANT_ADD(result, hot_reset_info) {
+	TYPE1_SHIM, VFIO_IOMMU_HOT_RESET_INFO,
+};
+
+FIXTURE_SETUP(result)
+{
+	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
+				     variant->request, WRITING));
+}
+
+FIXTURE_TEARDOWN(result)
+{
+	EXPECT_TRUE(clear_the_stage(&self->stage));
+}
+
+TEST_F(result, userfaultfd)
+{
+	nobody_else_waits(_metadata, &self->stage, USERFAULTFD);
+}
+
+TEST_F(result, killed)
+{
+	it_can_be_killed(_metadata, &self->stage);
+}
+
+/* What is written behind the argument. */
+
+FIXTURE(entries) {
+	struct stage stage;
+};
+
+FIXTURE_VARIANT(entries) {
+	enum type1 type1;
+	unsigned long request;
+};
+
+FIXTURE_VARIANT_ADD(entries, stock_get_info) {
+	TYPE1_STOCK, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(entries, get_info) {
+	TYPE1_SHIM, VFIO_IOMMU_GET_INFO,
+};
+
+FIXTURE_VARIANT_ADD(entries, aux_info) {
+	TYPE1_SHIM, VFIO_IOMMU_AUX_INFO,
+};
+
+FIXTURE_VARIANT_ADD(entries, hot_reset_info) {
+	TYPE1_SHIM, VFIO_IOMMU_HOT_RESET_INFO,
+};
+
+FIXTURE_SETUP(entries)
+{
+	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
+				     variant->request, ENTRIES));
+}
+
+FIXTURE_TEARDOWN(entries)
+{
+	EXPECT_TRUE(clear_the_stage(&self->stage));
+}
+
+TEST_F(entries, userfaultfd)
+{
+	nobody_else_waits(_metadata, &self->stage, USERFAULTFD);
+}
+
+TEST_F(entries, fuse)
+{
+	nobody_else_waits(_metadata, &self->stage, FUSE);
+}
+
+/* The memory that an argument names. GUP of stock takes userfaultfd for a hole. */
+
+FIXTURE(memory) {
+	struct stage stage;
+};
+
+FIXTURE_VARIANT(memory) {
+	enum type1 type1;
+	unsigned long request;
+	enum memory memory;
+};
+
+FIXTURE_VARIANT_ADD(memory, stock_map_dma_fuse) {
+	TYPE1_STOCK, VFIO_IOMMU_MAP_DMA, FUSE,
+};
+
+FIXTURE_VARIANT_ADD(memory, stock_dirty_pages) {
+	TYPE1_STOCK, VFIO_IOMMU_DIRTY_PAGES, USERFAULTFD,
+};
+
+FIXTURE_VARIANT_ADD(memory, stock_dirty_pages_fuse) {
+	TYPE1_STOCK, VFIO_IOMMU_DIRTY_PAGES, FUSE,
+};
+
+FIXTURE_VARIANT_ADD(memory, map_dma_fuse) {
+	TYPE1_SHIM, VFIO_IOMMU_MAP_DMA, FUSE,
+};
+
+FIXTURE_VARIANT_ADD(memory, dirty_pages) {
+	TYPE1_SHIM, VFIO_IOMMU_DIRTY_PAGES, USERFAULTFD,
+};
+
+FIXTURE_VARIANT_ADD(memory, dirty_pages_fuse) {
+	TYPE1_SHIM, VFIO_IOMMU_DIRTY_PAGES, FUSE,
+};
+
+FIXTURE_VARIANT_ADD(memory, register_memory) {
+	TYPE1_SHIM, VFIO_IOMMU_REGISTER_MEMORY, USERFAULTFD,
+};
+
+FIXTURE_VARIANT_ADD(memory, register_memory_fuse) {
+	TYPE1_SHIM, VFIO_IOMMU_REGISTER_MEMORY, FUSE,
+};
+
+FIXTURE_SETUP(memory)
+{
+	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
+				     variant->request, MEMORY));
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	EXPECT_TRUE(clear_the_stage(&self->stage));
+}
+
+TEST_F(memory, nobody_else_waits)
+{
+	nobody_else_waits(_metadata, &self->stage, variant->memory);
+}
+
+TEST_HARNESS_MAIN
