@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -213,6 +214,13 @@ int fuse_wait(struct fuse_file *file, int milliseconds)
 	if (!ret && hear(file->server.socket) != READ_CAME)
 		ret = -EPIPE;
 	return ret;
+}
+
+/* Whoever reads must have a number in the namespace of the server. */
+void fuse_become_user(void)
+{
+	setfsgid(NOBODY);
+	setfsuid(NOBODY);
 }
 
 void fuse_abort(struct fuse_file *file)

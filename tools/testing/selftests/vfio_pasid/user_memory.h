@@ -20,6 +20,8 @@ struct fuse_file {
 int fuse_start(struct fuse_file *file);
 /* Waits until somebody waits for a page of it: 0, or -ETIMEDOUT. */
 int fuse_wait(struct fuse_file *file, int milliseconds);
+/* Only its user can read it: makes this thread one of his. */
+void fuse_become_user(void);
 /* Kills the server: whoever waits has touched memory that is not there. */
 void fuse_abort(struct fuse_file *file);
 
