@@ -61,8 +61,10 @@ processes() {
 	done
 }
 
-# The references on what is loaded besides our modules, and the pinned pages.
+# The references on what is loaded besides our modules, and the pinned pages, to
+# which each processor would add its share once in a while.
 references() {
+	echo 1 >/proc/sys/vm/stat_refresh
 	local module
 	for module in vfio vfio_pci_core vfio_pci; do
 		[ ! -e /sys/module/$module/refcnt ] ||

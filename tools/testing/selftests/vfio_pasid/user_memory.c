@@ -109,7 +109,7 @@ static void answer(const struct server *server,
 	case FUSE_INTERRUPT:
 		break;
 	default:
-		reply(server, request, -ENOSYS, NULL, 0);
+		reply(server, request, -EOPNOTSUPP, NULL, 0);
 	}
 }
 
