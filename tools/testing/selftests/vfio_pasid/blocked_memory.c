@@ -71,7 +71,7 @@ union any_argument {
 };
 
 /* What the test and its processes share. */
-struct scene {
+struct shared {
 	enum type1 type1;
 	unsigned long request;
 	enum meets meets;
@@ -126,10 +126,10 @@ static int open_device(int group, const struct function *function)
 
 /* The caller. */
 
-static bool needs_own_mapping(const struct scene *scene)
+static bool needs_own_mapping(const struct shared *shared)
 {
-	return scene->request == VFIO_IOMMU_UNMAP_DMA ||
-	       scene->request == VFIO_IOMMU_DIRTY_PAGES;
+	return shared->request == VFIO_IOMMU_UNMAP_DMA ||
+	       shared->request == VFIO_IOMMU_DIRTY_PAGES;
 }
 
 static int start_tracking(int container)
@@ -143,15 +143,15 @@ static int start_tracking(int container)
 }
 
 /* Root can unbind the device of a caller that never opened it. */
-static bool opens_devices(const struct scene *scene)
+static bool opens_devices(const struct shared *shared)
 {
-	return scene->memory == USERFAULTFD || scene->meets != READING;
+	return shared->memory == USERFAULTFD || shared->meets != READING;
 }
 
 /* What only ours has, so that closing has something to undo. */
-static int fill_container(const struct scene *scene)
+static int fill_container(const struct shared *shared)
 {
-	u32 group = scene->functions[PASID].group;
+	u32 group = shared->functions[PASID].group;
 	int fd = caller.container, ret;
 
 	ret = register_pages(fd, 0, caller.memory, 0, 1) ?:
@@ -162,13 +162,13 @@ static int fill_container(const struct scene *scene)
 	caller.spare = aux_create(fd);
 	if (caller.space < 0 || caller.spare < 0)
 		return caller.space < 0 ? caller.space : caller.spare;
-	if (opens_devices(scene))
+	if (opens_devices(shared))
 		ret = aux_attach(fd, caller.space, group);
 	return ret ?: aux_map(fd, caller.space, VFIO_AUX_MAP_READ,
 			      caller.memory, IOVA, PAGE);
 }
 
-static long open_all(struct scene *scene)
+static long open_all(struct shared *shared)
 {
 	int ret;
 
@@ -179,39 +179,39 @@ static long open_all(struct scene *scene)
 	caller.container = container_node();
 	if (caller.container < 0)
 		return caller.container;
-	ret = open_in(caller.container, &scene->functions[SLOT],
+	ret = open_in(caller.container, &shared->functions[SLOT],
 		      &caller.slot_group) ?:
-	      open_in(caller.container, &scene->functions[PASID],
+	      open_in(caller.container, &shared->functions[PASID],
 		      &caller.pasid_group) ?:
 	      set_iommu(caller.container, VFIO_TYPE1v2_IOMMU);
 	if (ret)
 		return ret;
-	if (opens_devices(scene)) {
+	if (opens_devices(shared)) {
 		caller.slot = open_device(caller.slot_group,
-					  &scene->functions[SLOT]);
+					  &shared->functions[SLOT]);
 		caller.pasid = open_device(caller.pasid_group,
-					   &scene->functions[PASID]);
+					   &shared->functions[PASID]);
 		if (caller.slot < 0 || caller.pasid < 0)
 			return caller.slot < 0 ? caller.slot : caller.pasid;
 	}
-	if (needs_own_mapping(scene))
+	if (needs_own_mapping(shared))
 		ret = map_dma(caller.container, caller.memory, IOVA, PAGE);
-	if (!ret && scene->request == VFIO_IOMMU_DIRTY_PAGES)
+	if (!ret && shared->request == VFIO_IOMMU_DIRTY_PAGES)
 		ret = start_tracking(caller.container);
-	if (!ret && scene->type1 == TYPE1_SHIM)
-		ret = fill_container(scene);
+	if (!ret && shared->type1 == TYPE1_SHIM)
+		ret = fill_container(shared);
 	return ret;
 }
 
 /* An argument that is good; returns its size without what follows it. */
-static size_t fill_argument(const struct scene *scene, union any_argument *arg)
+static size_t fill_argument(const struct shared *shared, union any_argument *arg)
 {
-	const struct function *slot = &scene->functions[SLOT];
-	u32 group = scene->functions[PASID].group;
+	const struct function *slot = &shared->functions[SLOT];
+	u32 group = shared->functions[PASID].group;
 	size_t size = 0;
 
 	*arg = (union any_argument) { .bytes = { 0 } };
-	switch (scene->request) {
+	switch (shared->request) {
 	case VFIO_IOMMU_PASID_REQUEST:
 		arg->ours.request.flags = VFIO_IOMMU_FLAG_ALLOC_PASID;
 		arg->ours.request.range.min = 500;
@@ -224,8 +224,8 @@ static size_t fill_argument(const struct scene *scene, union any_argument *arg)
 		break;
 	case VFIO_IOMMU_REGISTER_MEMORY:
 		arg->ours.memory.vaddr = (uintptr_t)(caller.memory + 2 * PAGE);
-		if (scene->meets == MEMORY)
-			arg->ours.memory.vaddr = (uintptr_t)scene->page;
+		if (shared->meets == MEMORY)
+			arg->ours.memory.vaddr = (uintptr_t)shared->page;
 		arg->ours.memory.size = PAGE;
 		size = sizeof(arg->ours.memory);
 		break;
@@ -244,7 +244,7 @@ static size_t fill_argument(const struct scene *scene, union any_argument *arg)
 	case VFIO_IOMMU_AUX_ATTACH:
 	case VFIO_IOMMU_AUX_DETACH:
 		arg->ours.attach.pasid = caller.space;
-		if (scene->request == VFIO_IOMMU_AUX_ATTACH)
+		if (shared->request == VFIO_IOMMU_AUX_ATTACH)
 			arg->ours.attach.pasid = caller.spare;
 		arg->ours.attach.group = group;
 		size = sizeof(arg->ours.attach);
@@ -282,8 +282,8 @@ static size_t fill_argument(const struct scene *scene, union any_argument *arg)
 	case VFIO_IOMMU_MAP_DMA:
 		arg->map.flags = VFIO_DMA_MAP_FLAG_READ;
 		arg->map.vaddr = (uintptr_t)caller.memory;
-		if (scene->meets == MEMORY)
-			arg->map.vaddr = (uintptr_t)scene->page;
+		if (shared->meets == MEMORY)
+			arg->map.vaddr = (uintptr_t)shared->page;
 		arg->map.iova = SPARE_IOVA;
 		arg->map.size = PAGE;
 		size = sizeof(arg->map);
@@ -296,116 +296,116 @@ static size_t fill_argument(const struct scene *scene, union any_argument *arg)
 	case VFIO_IOMMU_DIRTY_PAGES:
 		size = sizeof(arg->dirty);
 		arg->dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
-		if (scene->meets != MEMORY)
+		if (shared->meets != MEMORY)
 			break;
 		arg->dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
 		arg->get.iova = IOVA;
 		arg->get.size = PAGE;
 		arg->get.bitmap.pgsize = PAGE;
 		arg->get.bitmap.size = sizeof(u64);
-		arg->get.bitmap.data = (void *)scene->page;
+		arg->get.bitmap.data = (void *)shared->page;
 		size += sizeof(arg->get);
 		break;
 	}
 	/* Each begins with it. There is room for all that follows. */
 	arg->ours.argsz = size;
-	if (scene->request == VFIO_IOMMU_AUX_INFO ||
-	    scene->request == VFIO_IOMMU_HOT_RESET_INFO ||
-	    scene->request == VFIO_IOMMU_GET_INFO)
+	if (shared->request == VFIO_IOMMU_AUX_INFO ||
+	    shared->request == VFIO_IOMMU_HOT_RESET_INFO ||
+	    shared->request == VFIO_IOMMU_GET_INFO)
 		arg->ours.argsz = sizeof(*arg);
 	return size;
 }
 
-static enum uffd_blocks what_uffd_blocks(const struct scene *scene)
+static enum uffd_blocks what_uffd_blocks(const struct shared *shared)
 {
-	return scene->meets == WRITING ? UFFD_WRITES : UFFD_ALL;
+	return shared->meets == WRITING ? UFFD_WRITES : UFFD_ALL;
 }
 
 /* A page that can be used, and behind it the one that blocks. */
-static int lay_out(struct scene *scene)
+static int lay_out(struct shared *shared)
 {
 	char *pages = new_pages(2);
 	size_t size;
 
 	if (!pages)
 		return -ENOMEM;
-	scene->page = pages + PAGE;
-	size = fill_argument(scene, &scene->content);
-	switch (scene->meets) {
+	shared->page = pages + PAGE;
+	size = fill_argument(shared, &shared->content);
+	switch (shared->meets) {
 	case READING:
-		caller.argument = scene->page;
+		caller.argument = shared->page;
 		break;
 	case WRITING:
-		caller.argument = scene->page;
-		memcpy(scene->page, &scene->content, sizeof(scene->content));
+		caller.argument = shared->page;
+		memcpy(shared->page, &shared->content, sizeof(shared->content));
 		break;
 	case ENTRIES:
-		caller.argument = scene->page - size;
-		memcpy(caller.argument, &scene->content, size);
+		caller.argument = shared->page - size;
+		memcpy(caller.argument, &shared->content, size);
 		break;
 	case MEMORY:
 		caller.argument = pages;
-		memcpy(pages, &scene->content, sizeof(scene->content));
+		memcpy(pages, &shared->content, sizeof(shared->content));
 		break;
 	}
-	if (scene->memory == FUSE)
-		return mmap(scene->page, PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_FIXED, scene->file, 0) ==
+	if (shared->memory == FUSE)
+		return mmap(shared->page, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_FIXED, shared->file, 0) ==
 		       MAP_FAILED ? -errno : 0;
-	scene->uffd = uffd_open(scene->page, what_uffd_blocks(scene));
-	return scene->uffd < 0 ? scene->uffd : 0;
+	shared->uffd = uffd_open(shared->page, what_uffd_blocks(shared));
+	return shared->uffd < 0 ? shared->uffd : 0;
 }
 
 static void *sit_there(void *arg)
 {
-	struct scene *scene = arg;
+	struct shared *shared = arg;
 
-	if (scene->memory == FUSE)
+	if (shared->memory == FUSE)
 		fuse_become_user();
-	scene->blocked = gettid();
-	scene->result = call(caller.container, scene->request, caller.argument);
-	__atomic_store_n(&scene->done, true, __ATOMIC_RELEASE);
+	shared->blocked = gettid();
+	shared->result = call(caller.container, shared->request, caller.argument);
+	__atomic_store_n(&shared->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
-static long block(struct scene *scene)
+static long block(struct shared *shared)
 {
-	return lay_out(scene) ?:
-	       -pthread_create(&caller.thread, NULL, sit_there, scene);
+	return lay_out(shared) ?:
+	       -pthread_create(&caller.thread, NULL, sit_there, shared);
 }
 
-static long close_devices(struct scene *scene)
+static long close_devices(struct shared *shared)
 {
-	(void)scene;
+	(void)shared;
 	close_fd(&caller.slot);
 	close_fd(&caller.pasid);
 	return 0;
 }
 
 /* The last group leaves when root unbinds it, or when the caller closes it. */
-static bool last_is_unbound(const struct scene *scene)
+static bool last_is_unbound(const struct shared *shared)
 {
-	return scene->memory == USERFAULTFD;
+	return shared->memory == USERFAULTFD;
 }
 
-static long close_first_group(struct scene *scene)
+static long close_first_group(struct shared *shared)
 {
-	if (last_is_unbound(scene))
+	if (last_is_unbound(shared))
 		close_fd(&caller.pasid_group);
 	return 0;
 }
 
-static long close_groups(struct scene *scene)
+static long close_groups(struct shared *shared)
 {
-	(void)scene;
+	(void)shared;
 	close_fd(&caller.pasid_group);
 	close_fd(&caller.slot_group);
 	return 0;
 }
 
-static long close_container(struct scene *scene)
+static long close_container(struct shared *shared)
 {
-	(void)scene;
+	(void)shared;
 	close_fd(&caller.container);
 	return 0;
 }
@@ -440,39 +440,39 @@ static long use(const struct function *function)
 	return ret;
 }
 
-static long use_other_function(struct scene *scene)
+static long use_other_function(struct shared *shared)
 {
-	return use(&scene->functions[OTHER]);
+	return use(&shared->functions[OTHER]);
 }
 
-static long use_unrelated_function(struct scene *scene)
+static long use_unrelated_function(struct shared *shared)
 {
-	return use(&scene->functions[UNRELATED]);
+	return use(&shared->functions[UNRELATED]);
 }
 
-static long use_callers_function(struct scene *scene)
+static long use_callers_function(struct shared *shared)
 {
-	return use(&scene->functions[SLOT]);
+	return use(&shared->functions[SLOT]);
 }
 
-static long unbind(struct scene *scene)
+static long unbind(struct shared *shared)
 {
-	return function_bind(&scene->functions[SLOT], NULL);
+	return function_bind(&shared->functions[SLOT], NULL);
 }
 
-static long bind_again(struct scene *scene)
+static long bind_again(struct shared *shared)
 {
-	return function_bind(&scene->functions[SLOT], "vfio-pci");
+	return function_bind(&shared->functions[SLOT], "vfio-pci");
 }
 
-static long unbind_unrelated(struct scene *scene)
+static long unbind_unrelated(struct shared *shared)
 {
-	return function_bind(&scene->functions[UNRELATED], NULL);
+	return function_bind(&shared->functions[UNRELATED], NULL);
 }
 
-static long bind_unrelated(struct scene *scene)
+static long bind_unrelated(struct shared *shared)
 {
-	return function_bind(&scene->functions[UNRELATED], "vfio-pci");
+	return function_bind(&shared->functions[UNRELATED], "vfio-pci");
 }
 
 /* Who does what, in processes of their own: the test itself never waits. */
@@ -482,13 +482,12 @@ enum who { CALLER, USER, ROOT, OTHER_ROOT, WHO };
 struct step {
 	const char *what;
 	enum who who;
-	long (*body)(struct scene *scene);
+	long (*body)(struct shared *shared);
 	/* Stock takes iommu->lock for it. */
 	bool takes_iommu_lock;
 };
 
-enum { QUIT, OPEN_ALL, BLOCK, FIRST_STEP };
-enum { USE_CALLERS_FUNCTION = 100 };
+enum { QUIT, OPEN_ALL, BLOCK, USE_CALLERS_FUNCTION, FIRST_STEP };
 
 static const struct step steps[] = {
 	{ "another thread closes the devices", CALLER, close_devices, false },
@@ -499,24 +498,23 @@ static const struct step steps[] = {
 	{ "another thread closes a group", CALLER, close_first_group, true },
 	{ "root unbinds the device", ROOT, unbind, true },
 	{ "root binds it again", ROOT, bind_again, true },
-	{ "root unbinds another device", OTHER_ROOT, unbind_unrelated,
-	  false },
+	{ "root unbinds another device", OTHER_ROOT, unbind_unrelated, false },
 	{ "root binds another device", OTHER_ROOT, bind_unrelated, false },
 	{ "another thread closes the groups", CALLER, close_groups, true },
 	{ "another thread closes the container", CALLER, close_container, false },
 };
 
-static long obey(struct scene *scene, long order)
+static long obey(struct shared *shared, long order)
 {
 	switch (order) {
 	case OPEN_ALL:
-		return open_all(scene);
+		return open_all(shared);
 	case BLOCK:
-		return block(scene);
+		return block(shared);
 	case USE_CALLERS_FUNCTION:
-		return use_callers_function(scene);
+		return use_callers_function(shared);
 	default:
-		return steps[order - FIRST_STEP].body(scene);
+		return steps[order - FIRST_STEP].body(shared);
 	}
 }
 
@@ -529,15 +527,17 @@ static void servant(int socket, void *arg)
 		say(socket, obey(arg, order));
 }
 
-struct actor {
+/* A process that does steps. */
+struct worker {
 	struct peer peer;
 	bool there;
 	bool busy;	/* and has still to answer */
 };
 
-struct stage {
-	struct scene *scene;
-	struct actor actors[WHO];
+/* One case. */
+struct run {
+	struct shared *shared;
+	struct worker workers[WHO];
 	struct fuse_file file;
 	bool has_file;
 	int uffd;	/* the test's own descriptor of it */
@@ -552,39 +552,40 @@ static long now(void)
 	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static long answer_of(struct actor *actor, int milliseconds)
+/* What it did, or -ETIMEDOUT: then it is busy. */
+static long answer_of(struct worker *worker, int milliseconds)
 {
-	struct pollfd input = { .fd = actor->peer.socket, .events = POLLIN };
+	struct pollfd input = { .fd = worker->peer.socket, .events = POLLIN };
 
 	if (poll(&input, 1, milliseconds) != 1)
 		return -ETIMEDOUT;
-	actor->busy = false;
-	return hear(actor->peer.socket);
+	worker->busy = false;
+	return hear(worker->peer.socket);
 }
 
-static long order(struct actor *actor, long what, int milliseconds)
+static long order(struct worker *worker, long what, int milliseconds)
 {
-	if (actor->busy)
+	if (worker->busy)
 		return -EBUSY;
-	say(actor->peer.socket, what);
-	actor->busy = true;
-	return answer_of(actor, milliseconds);
+	say(worker->peer.socket, what);
+	worker->busy = true;
+	return answer_of(worker, milliseconds);
 }
 
 /* Whether the child and all of its threads are gone in time. */
-static bool ends(struct actor *actor, int milliseconds)
+static bool ends(struct worker *worker, int milliseconds)
 {
 	long end = now() + milliseconds;
 	pid_t gone;
 
 	do {
-		gone = waitpid(actor->peer.pid, NULL, WNOHANG);
+		gone = waitpid(worker->peer.pid, NULL, WNOHANG);
 		if (!gone)
 			usleep(2000);
 	} while (!gone && now() < end);
 	if (gone) {
-		actor->there = false;
-		close_fd(&actor->peer.socket);
+		worker->there = false;
+		close_fd(&worker->peer.socket);
 	}
 	return gone;
 }
@@ -658,30 +659,30 @@ static int waiting_tasks(pid_t exempt, bool aloud)
 }
 
 /* Whether for a moment nobody does. */
-static bool nobody_waits(const struct scene *scene)
+static bool nobody_waits(const struct shared *shared)
 {
 	long end = now() + IN_TIME;
 
-	while (waiting_tasks(scene->blocked, false)) {
+	while (waiting_tasks(shared->blocked, false)) {
 		if (now() >= end)
-			return !waiting_tasks(scene->blocked, true);
+			return !waiting_tasks(shared->blocked, true);
 		usleep(10 * 1000);
 	}
 	return true;
 }
 
-static bool is_done(const struct scene *scene)
+static bool is_done(const struct shared *shared)
 {
-	return __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&shared->done, __ATOMIC_ACQUIRE);
 }
 
-static bool is_done_in(const struct scene *scene, int milliseconds)
+static bool is_done_in(const struct shared *shared, int milliseconds)
 {
 	long end = now() + milliseconds;
 
-	while (!is_done(scene) && now() < end)
+	while (!is_done(shared) && now() < end)
 		usleep(1000);
-	return is_done(scene);
+	return is_done(shared);
 }
 
 /* A descriptor of another process. */
@@ -699,56 +700,59 @@ static int descriptor_of(pid_t pid, int fd)
  * Where it pins memory and fills bitmaps, the kernel's own type1 has iommu->lock,
  * and whoever attaches or detaches a group waits for that: under ours as well.
  */
-static bool has_iommu_lock(const struct scene *scene)
+static bool has_iommu_lock(const struct shared *shared)
 {
-	return scene->meets == MEMORY &&
-	       scene->request != VFIO_IOMMU_REGISTER_MEMORY;
+	return shared->meets == MEMORY &&
+	       shared->request != VFIO_IOMMU_REGISTER_MEMORY;
 }
 
-/* Opens everything in the caller, and has it sit in its ioctl. */
-static int set_the_stage(struct stage *stage)
+/*
+ * Starts the processes; opens everything in the caller, and has it sit in its
+ * ioctl. The caller comes last, as it needs the file.
+ */
+static int block_caller(struct run *run)
 {
-	struct scene *scene = stage->scene;
+	struct shared *shared = run->shared;
 	int ret;
 
 	for (int who = WHO - 1; who >= 0; who--) {
-		if (who == CALLER && scene->memory == FUSE) {
-			ret = fuse_start(&stage->file);
+		if (who == CALLER && shared->memory == FUSE) {
+			ret = fuse_start(&run->file);
 			if (ret)
 				return ret;
-			stage->has_file = true;
-			scene->file = stage->file.fd;
+			run->has_file = true;
+			shared->file = run->file.fd;
 		}
-		ret = peer_start(&stage->actors[who].peer, servant, scene);
+		ret = peer_start(&run->workers[who].peer, servant, shared);
 		if (ret)
 			return ret;
-		stage->actors[who].there = true;
+		run->workers[who].there = true;
 	}
-	ret = order(&stage->actors[CALLER], OPEN_ALL, UNDOING);
+	ret = order(&run->workers[CALLER], OPEN_ALL, UNDOING);
 	if (!ret)
-		ret = order(&stage->actors[CALLER], BLOCK, UNDOING);
+		ret = order(&run->workers[CALLER], BLOCK, UNDOING);
 	if (ret)
 		return ret;
-	if (scene->memory == FUSE)
-		return fuse_wait(&stage->file, IN_TIME);
-	stage->uffd = descriptor_of(stage->actors[CALLER].peer.pid, scene->uffd);
-	return stage->uffd < 0 ? stage->uffd : uffd_wait(stage->uffd, IN_TIME);
+	if (shared->memory == FUSE)
+		return fuse_wait(&run->file, IN_TIME);
+	run->uffd = descriptor_of(run->workers[CALLER].peer.pid, shared->uffd);
+	return run->uffd < 0 ? run->uffd : uffd_wait(run->uffd, IN_TIME);
 }
 
 /* One after the other, each in time. Goes on if one is late, to show them all. */
-static void do_the_steps(struct stage *stage)
+static void try_steps(struct run *run)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		const struct step *step = &steps[i];
 		long start = now(), ret;
 
-		if (step->takes_iommu_lock && has_iommu_lock(stage->scene))
+		if (step->takes_iommu_lock && has_iommu_lock(run->shared))
 			continue;
-		ret = order(&stage->actors[step->who], FIRST_STEP + i,
-			    stage->late ? IN_VAIN : IN_TIME);
+		ret = order(&run->workers[step->who], FIRST_STEP + i,
+			    run->late ? IN_VAIN : IN_TIME);
 		if (!ret)
 			continue;
-		stage->late++;
+		run->late++;
 		if (ret != -EBUSY)
 			printf("# %s: %s (%ld) after %ld ms\n", step->what,
 			       ret == -ETIMEDOUT ? "not done" : "failed", ret,
@@ -760,59 +764,59 @@ static void do_the_steps(struct stage *stage)
  * Lets the call go on. The kernel's own type1 must not: it would use what it
  * has freed. So there it is killed, or its memory is gone for good.
  */
-static bool let_go(struct stage *stage)
+static bool let_go(struct run *run)
 {
-	struct scene *scene = stage->scene;
+	struct shared *shared = run->shared;
 
-	if (stage->has_file) {
-		fuse_abort(&stage->file);
-		stage->has_file = false;
-	} else if (stage->uffd >= 0 && scene->type1 == TYPE1_STOCK) {
-		kill(stage->actors[CALLER].peer.pid, SIGKILL);
-	} else if (stage->uffd >= 0) {
-		if (uffd_serve(stage->uffd, scene->page,
-			       what_uffd_blocks(scene), &scene->content))
+	if (run->has_file) {
+		fuse_abort(&run->file);
+		run->has_file = false;
+	} else if (run->uffd >= 0 && shared->type1 == TYPE1_STOCK) {
+		kill(run->workers[CALLER].peer.pid, SIGKILL);
+	} else if (run->uffd >= 0) {
+		if (uffd_serve(run->uffd, shared->page,
+			       what_uffd_blocks(shared), &shared->content))
 			return false;
 	}
 	return true;
 }
 
 /* Whatever has happened, nobody is left, and all devices are bound. */
-static bool clear_the_stage(struct stage *stage)
+static bool clean_up(struct run *run)
 {
 	bool clean = true;
 
-	let_go(stage);
+	let_go(run);
 	for (int who = 0; who < WHO; who++) {
-		struct actor *actor = &stage->actors[who];
+		struct worker *worker = &run->workers[who];
 
-		if (!actor->there)
+		if (!worker->there)
 			continue;
-		if (actor->busy)
-			answer_of(actor, UNDOING);
-		if (!actor->busy)
-			send(actor->peer.socket, &(long) { QUIT }, sizeof(long),
+		if (worker->busy)
+			answer_of(worker, UNDOING);
+		if (!worker->busy)
+			send(worker->peer.socket, &(long) { QUIT }, sizeof(long),
 			     MSG_NOSIGNAL);
-		if (!ends(actor, actor->busy ? 0 : UNDOING)) {
-			kill(actor->peer.pid, SIGKILL);
+		if (!ends(worker, worker->busy ? 0 : UNDOING)) {
+			kill(worker->peer.pid, SIGKILL);
 			clean = false;
-			ends(actor, IN_TIME);
+			ends(worker, IN_TIME);
 		}
 	}
-	close_fd(&stage->uffd);
+	close_fd(&run->uffd);
 	for (int i = 0; i < FUNCTIONS; i++)
-		if (function_bind(&stage->scene->functions[i], "vfio-pci"))
+		if (function_bind(&run->shared->functions[i], "vfio-pci"))
 			clean = false;
 	return clean;
 }
 
 /* What the ioctl may return that has met the end of its container. */
-static bool is_possible(const struct scene *scene, long result)
+static bool is_possible(const struct shared *shared, long result)
 {
-	bool ended = !has_iommu_lock(scene);
+	bool ended = !has_iommu_lock(shared);
 
 	/* The memory was gone. */
-	if (scene->memory == FUSE)
+	if (shared->memory == FUSE)
 		return result == -EFAULT || (ended && result == -ENODEV);
 	if (!ended)
 		return !result;
@@ -820,84 +824,84 @@ static bool is_possible(const struct scene *scene, long result)
 		return true;
 	/* The group, the space or the device was gone before the container was. */
 	if (result == -ENOENT)
-		return scene->request >= VFIO_IOMMU_PASID_INFO &&
-		       scene->request <= VFIO_IOMMU_HOT_RESET_INFO;
+		return shared->request >= VFIO_IOMMU_PASID_INFO &&
+		       shared->request <= VFIO_IOMMU_HOT_RESET_INFO;
 	/* What has been done is told. */
-	return !result && (scene->meets == WRITING || scene->meets == ENTRIES);
+	return !result && (shared->meets == WRITING || shared->meets == ENTRIES);
 }
 
 /* Finds the functions; what a case is about is filled in by the case. */
-static int build_the_stage(struct stage *stage, enum type1 type1,
-			   unsigned long request, enum meets meets)
+static int prepare(struct run *run, enum type1 type1, unsigned long request,
+		   enum meets meets)
 {
-	struct scene *scene;
+	struct shared *shared;
 	int ret;
 
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (scene == MAP_FAILED)
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		return -errno;
-	scene->type1 = type1;
-	scene->request = request;
-	scene->meets = meets;
-	scene->file = -1;
-	*stage = (struct stage) { .scene = scene, .uffd = -1, .file.fd = -1 };
+	shared->type1 = type1;
+	shared->request = request;
+	shared->meets = meets;
+	shared->file = -1;
+	*run = (struct run) { .shared = shared, .uffd = -1, .file.fd = -1 };
 	for (int i = 0; i < FUNCTIONS; i++) {
-		ret = function_find(&scene->functions[i], places[i]);
+		ret = function_find(&shared->functions[i], places[i]);
 		if (ret) {
 			printf("# there is no function at %s\n", places[i]);
 			return ret;
 		}
 		/* Resets take longer than all the rest. Not all have one. */
-		function_write(&scene->functions[i], "reset_method", "\n");
+		function_write(&shared->functions[i], "reset_method", "\n");
 	}
 	return use_type1(type1);
 }
 
 static void nobody_else_waits(struct __test_metadata *_metadata,
-			      struct stage *stage, enum memory memory)
+			      struct run *run, enum memory memory)
 {
-	struct scene *scene = stage->scene;
-	bool killed = memory == USERFAULTFD && scene->type1 == TYPE1_STOCK;
+	struct shared *shared = run->shared;
+	bool killed = memory == USERFAULTFD && shared->type1 == TYPE1_STOCK;
 
-	scene->memory = memory;
-	ASSERT_EQ(0, set_the_stage(stage)) {
-		if (is_done(scene))
-			TH_LOG("the call returned %ld", scene->result);
+	shared->memory = memory;
+	ASSERT_EQ(0, block_caller(run)) {
+		if (is_done(shared))
+			TH_LOG("the call returned %ld", shared->result);
 	}
-	do_the_steps(stage);
-	EXPECT_EQ(0, stage->late) {
-		waiting_tasks(scene->blocked, true);
+	try_steps(run);
+	EXPECT_EQ(0, run->late) {
+		waiting_tasks(shared->blocked, true);
 	}
-	if (!stage->late)
-		EXPECT_TRUE(nobody_waits(scene));
-	EXPECT_FALSE(is_done(scene));
-	EXPECT_TRUE(let_go(stage));
+	if (!run->late)
+		EXPECT_TRUE(nobody_waits(shared));
+	EXPECT_FALSE(is_done(shared));
+	EXPECT_TRUE(let_go(run));
 	if (killed) {
-		EXPECT_TRUE(ends(&stage->actors[CALLER], IN_TIME));
+		EXPECT_TRUE(ends(&run->workers[CALLER], IN_TIME));
 		return;
 	}
-	EXPECT_TRUE(is_done_in(scene, IN_TIME));
+	EXPECT_TRUE(is_done_in(shared, IN_TIME));
 	/* Who had to wait for it may have met it alive. */
-	if (!stage->late)
-		EXPECT_TRUE(is_possible(scene, scene->result)) {
-			TH_LOG("%ld", scene->result);
+	if (!run->late)
+		EXPECT_TRUE(is_possible(shared, shared->result)) {
+			TH_LOG("%ld", shared->result);
 		}
 }
 
 static void it_can_be_killed(struct __test_metadata *_metadata,
-			     struct stage *stage)
+			     struct run *run)
 {
-	ASSERT_EQ(0, set_the_stage(stage));
-	kill(stage->actors[CALLER].peer.pid, SIGKILL);
-	ASSERT_TRUE(ends(&stage->actors[CALLER], IN_TIME));
-	ASSERT_EQ(0, order(&stage->actors[USER], USE_CALLERS_FUNCTION, IN_TIME));
+	ASSERT_EQ(0, block_caller(run));
+	kill(run->workers[CALLER].peer.pid, SIGKILL);
+	ASSERT_TRUE(ends(&run->workers[CALLER], IN_TIME));
+	ASSERT_EQ(0, order(&run->workers[USER], USE_CALLERS_FUNCTION, IN_TIME));
 }
 
 /* The argument of every ioctl. */
 
 FIXTURE(argument) {
-	struct stage stage;
+	struct run run;
 };
 
 FIXTURE_VARIANT(argument) {
@@ -991,34 +995,34 @@ FIXTURE_VARIANT_ADD(argument, hot_reset_info) {
 
 FIXTURE_SETUP(argument)
 {
-	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
-				     variant->request, READING));
+	ASSERT_EQ(0, prepare(&self->run, variant->type1, variant->request,
+			     READING));
 }
 
 FIXTURE_TEARDOWN(argument)
 {
-	EXPECT_TRUE(clear_the_stage(&self->stage));
+	EXPECT_TRUE(clean_up(&self->run));
 }
 
 TEST_F(argument, userfaultfd)
 {
-	nobody_else_waits(_metadata, &self->stage, USERFAULTFD);
+	nobody_else_waits(_metadata, &self->run, USERFAULTFD);
 }
 
 TEST_F(argument, fuse)
 {
-	nobody_else_waits(_metadata, &self->stage, FUSE);
+	nobody_else_waits(_metadata, &self->run, FUSE);
 }
 
 TEST_F(argument, killed)
 {
-	it_can_be_killed(_metadata, &self->stage);
+	it_can_be_killed(_metadata, &self->run);
 }
 
 /* The results of those that have some, in the same place. */
 
 FIXTURE(result) {
-	struct stage stage;
+	struct run run;
 };
 
 FIXTURE_VARIANT(result) {
@@ -1068,24 +1072,24 @@ FIXTURE_VARIANT_ADD(result, hot_reset_info) {
 
 FIXTURE_SETUP(result)
 {
-	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
-				     variant->request, WRITING));
+	ASSERT_EQ(0, prepare(&self->run, variant->type1, variant->request,
+			     WRITING));
 }
 
 FIXTURE_TEARDOWN(result)
 {
-	EXPECT_TRUE(clear_the_stage(&self->stage));
+	EXPECT_TRUE(clean_up(&self->run));
 }
 
 TEST_F(result, userfaultfd)
 {
-	nobody_else_waits(_metadata, &self->stage, USERFAULTFD);
+	nobody_else_waits(_metadata, &self->run, USERFAULTFD);
 }
 
 /* What is written behind the argument: FUSE keeps nobody from writing alone. */
 
 FIXTURE(entries) {
-	struct stage stage;
+	struct run run;
 };
 
 FIXTURE_VARIANT(entries) {
@@ -1111,18 +1115,18 @@ FIXTURE_VARIANT_ADD(entries, hot_reset_info) {
 
 FIXTURE_SETUP(entries)
 {
-	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
-				     variant->request, ENTRIES));
+	ASSERT_EQ(0, prepare(&self->run, variant->type1, variant->request,
+			     ENTRIES));
 }
 
 FIXTURE_TEARDOWN(entries)
 {
-	EXPECT_TRUE(clear_the_stage(&self->stage));
+	EXPECT_TRUE(clean_up(&self->run));
 }
 
 TEST_F(entries, fuse)
 {
-	nobody_else_waits(_metadata, &self->stage, FUSE);
+	nobody_else_waits(_metadata, &self->run, FUSE);
 }
 
 /*
@@ -1131,7 +1135,7 @@ TEST_F(entries, fuse)
  */
 
 FIXTURE(memory) {
-	struct stage stage;
+	struct run run;
 };
 
 FIXTURE_VARIANT(memory) {
@@ -1174,18 +1178,18 @@ FIXTURE_VARIANT_ADD(memory, register_memory_fuse) {
 
 FIXTURE_SETUP(memory)
 {
-	ASSERT_EQ(0, build_the_stage(&self->stage, variant->type1,
-				     variant->request, MEMORY));
+	ASSERT_EQ(0, prepare(&self->run, variant->type1, variant->request,
+			     MEMORY));
 }
 
 FIXTURE_TEARDOWN(memory)
 {
-	EXPECT_TRUE(clear_the_stage(&self->stage));
+	EXPECT_TRUE(clean_up(&self->run));
 }
 
 TEST_F(memory, nobody_else_waits)
 {
-	nobody_else_waits(_metadata, &self->stage, variant->memory);
+	nobody_else_waits(_metadata, &self->run, variant->memory);
 }
 
 /* What two spaces of one container have to do with each other. */

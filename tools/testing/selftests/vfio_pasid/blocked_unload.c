@@ -105,6 +105,12 @@ FIXTURE_VARIANT_ADD(unload, register_memory) {
 	.pins = true,
 };
 
+/* It sets out with reading its argument, before anything of the container. */
+FIXTURE_VARIANT_ADD(unload, setup) {
+	.request = VFIO_IOMMU_SETUP,
+	.argument.setup.argsz = sizeof(struct vfio_iommu_setup),
+};
+
 FIXTURE_SETUP(unload)
 {
 	union argument argument = variant->argument;
