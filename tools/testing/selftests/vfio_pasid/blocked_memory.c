@@ -4,9 +4,9 @@
  * is never served; while it sits there, other threads, other processes and root
  * do what they like, and each of them has done it in time.
  *
- *   00:08.0  port ── 00.0            no driver, so that the slot is not reset
- *                    00.1 SLOT       the caller's
- *                    00.2 OTHER      in its dev_set, but not in its IOMMU group
+ *   00:08.0  port ── 00.0 SLOT       the caller's
+ *                    00.1 OTHER      in its dev_set, but not in its IOMMU group
+ *                    00.2            no driver, so that the slot is not reset
  *   00:10.0  UNRELATED
  *   00:11.0  PASID                   the caller's as well, with PASIDs
  *
@@ -41,8 +41,8 @@
 enum { SLOT, OTHER, UNRELATED, PASID, FUNCTIONS };
 
 static const char * const places[FUNCTIONS] = {
-	[SLOT] = "0000:00:08.0/*:00.1",
-	[OTHER] = "0000:00:08.0/*:00.2",
+	[SLOT] = "0000:00:08.0/*:00.0",
+	[OTHER] = "0000:00:08.0/*:00.1",
 	[UNRELATED] = "0000:00:10.0",
 	[PASID] = "0000:00:11.0",
 };

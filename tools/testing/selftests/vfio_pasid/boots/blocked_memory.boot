@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Functions of one slot in two IOMMU groups; the first has no driver, so that VFIO
+# Functions of one slot in two IOMMU groups; the third has no driver, so that VFIO
 # does not reset the slot. (The debug kernel has no FUSE.)
 kernel stock
 # If every case waits as long as it does, it takes longer than usual.
@@ -7,8 +7,8 @@ guest --timeout 600
 # A slow link, as in hot-reset.boot.
 guest --device pcie-root-port,id=rp0,addr=8.0,chassis=1,slot=1,x-speed=2_5
 guest --device edu,bus=rp0,addr=0.0,multifunction=on
-guest --device igb,bus=rp0,addr=0.1,romfile= --device igb,bus=rp0,addr=0.2,romfile=
+guest --device igb,bus=rp0,addr=0.1,romfile= --device edu,bus=rp0,addr=0.2
 guest --device edu,addr=10.0
 guest --pasid-device 'id=wide,addr=11.0'
-vfio 0000:00:10.0 0000:00:11.0 0000:01:00.1 0000:01:00.2
+vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:01:00.1
 run blocked_memory
