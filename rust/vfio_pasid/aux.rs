@@ -22,6 +22,7 @@ use crate::{
     },
     mapping::{self, Mapping, Mappings},
     mm::{PasidInUse, VfioMmRef},
+    permit::Permit,
     registered::Mapped,
     window::{Interval, Window, Wish}, //
 };
@@ -202,13 +203,42 @@ pub(crate) type SpacePlace = RBTreeNodeReservation<u32, Arc<AuxSpace>>;
 type Key = (u32, u32);
 
 /// An aux space, attached to a group.
+///
+/// The fields are dropped in this order: it is counted until it is detached.
 pub(crate) struct Attached {
     attachment: Attachment,
-    _counted: Counted,
+    _permit: Permit,
 }
 
-/// Memory for a place among [`Attachments`].
-pub(crate) type AttachmentPlace = RBTreeNodeReservation<Key, Attached>;
+/// What is to be known of a group before a space is attached to it.
+pub(crate) struct Prospect {
+    number: u32,
+    reserved: KVec<Interval>,
+    domain_ids: Option<usize>,
+    place: RBTreeNodeReservation<Key, Attached>,
+}
+
+impl Prospect {
+    /// Looks at `group`, with no lock held.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(group: &Group) -> Result<Self> {
+        let ids = group.with_pasid_device(|device, _| device.domain_ids());
+        Ok(Self {
+            number: group.number(),
+            reserved: reserved_regions(group)?,
+            domain_ids: ids.flatten(),
+            place: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+
+    /// The number of the group.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
 
 /// What the aux spaces of a container are attached to. Looking, attaching and detaching are one
 /// step under the lock that this is behind.
@@ -220,37 +250,37 @@ impl Attachments {
         Self(RBTree::new())
     }
 
-    /// Attaches `space` to `device`, the PASID-capable one of the group `number`, which has the
-    /// reserved regions `reserved`.
+    /// Attaches `space`, of the process `vmm`, to `device`, the PASID-capable one of the group.
     ///
     /// # Errors
     ///
     /// `EEXIST` if it is attached; `ERANGE` if the PASID is wider than the device can use;
-    /// `EINVAL` if the device cannot serve the window; those of [`Attachment::new`].
+    /// `EINVAL` if the device cannot serve the window; those of [`Permit::new`] and of
+    /// [`Attachment::new`].
     pub(crate) fn attach(
         &mut self,
+        vmm: &VfioMmRef,
         space: &AuxSpace,
-        number: u32,
         device: PinnedDevice,
-        reserved: &[Interval],
-        place: AttachmentPlace,
+        group: Prospect,
     ) -> Result {
-        if self.has(number, space.pasid) {
+        let key = (group.number, space.pasid);
+        if self.0.get(&key).is_some() {
             return Err(EEXIST);
         }
         let support = device.device().pasid_support().ok_or_else(eopnotsupp)?;
         if space.pasid >> support.width != 0 {
             return Err(ERANGE);
         }
-        if !space.window.allows(reserved) {
+        if !space.window.allows(&group.reserved) {
             return Err(EINVAL);
         }
+        let permit = Permit::new(vmm.arc(), group.domain_ids)?;
         let attached = Attached {
             attachment: Attachment::new(space.domain.clone(), device, space.pasid)?,
-            _counted: Counted::one(Kind::Attachments),
+            _permit: permit,
         };
-        self.0
-            .insert(place.into_node((number, space.pasid), attached));
+        self.0.insert(group.place.into_node(key, attached));
         Ok(())
     }
 

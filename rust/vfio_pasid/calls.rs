@@ -6,10 +6,10 @@
 use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 
 use crate::{
-    aux::{AttachmentPlace, AuxSpace, SpacePlace},
+    aux::{AuxSpace, Prospect, SpacePlace},
     container::Caller,
     hot_reset::Affected,
-    kernel::{abi::*, iommu::Access, pci::Address, resv::reserved_regions},
+    kernel::{abi::*, iommu::Access, pci::Address},
     mapping,
     memory::Registration,
     mm::PasidInUse,
@@ -151,11 +151,8 @@ pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isiz
         state.space(attach.pasid)?;
         state.group(attach.group)?.clone()
     };
-    let reserved = reserved_regions(&group)?;
-    let place = AttachmentPlace::new(GFP_KERNEL_ACCOUNT)?;
-    caller
-        .state()?
-        .attach(attach.pasid, attach.group, &reserved, place)?;
+    let group = Prospect::new(&group)?;
+    caller.state()?.attach(caller.vmm(), attach.pasid, group)?;
     Ok(0)
 }
 

@@ -19,7 +19,7 @@ use kernel::{
 };
 
 use crate::{
-    aux::{AttachmentPlace, Attachments, AuxSpace, SpacePlace, Spaces},
+    aux::{Attachments, AuxSpace, Prospect, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
     kernel::{
@@ -199,25 +199,18 @@ impl State {
         self.spaces.remove(&pasid);
     }
 
-    /// Attaches the space `pasid` to the group `number`, which has the reserved regions
-    /// `reserved`. Its device is open if it is on the list: VFIO takes it off when it is closed,
-    /// or if opening it fails, and then it is detached.
+    /// Attaches the space `pasid` to `group`, for the process `vmm`. Its device is open if it is on
+    /// the list: VFIO takes it off when it is closed, or if opening it fails, and then it is
+    /// detached.
     ///
     /// # Errors
     ///
     /// Those of [`State::space`], [`State::group`] and [`Attachments::attach`]; `EOPNOTSUPP` if the
     /// group has no PASID-capable device, or several; `ENODEV` if it is not open.
-    pub(crate) fn attach(
-        &mut self,
-        pasid: u32,
-        number: u32,
-        reserved: &[Interval],
-        place: AttachmentPlace,
-    ) -> Result {
+    pub(crate) fn attach(&mut self, vmm: &VfioMmRef, pasid: u32, group: Prospect) -> Result {
         let space = self.space(pasid)?;
-        let device = self.open_device(self.group(number)?)?.clone();
-        self.attachments
-            .attach(&space, number, device, reserved, place)
+        let device = self.open_device(self.group(group.number())?)?.clone();
+        self.attachments.attach(vmm, &space, device, group)
     }
 
     /// Detaches the space `pasid` from the group `number`.

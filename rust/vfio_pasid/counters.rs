@@ -3,7 +3,7 @@
 //! How much of everything there is, for `/sys/kernel/debug/vfio_pasid/in_use`: what is not 0 while
 //! nobody has a container open has been lost.
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
 use crate::MODULE;
 
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Pasids,
     /// Aux spaces.
     Spaces,
-    /// Attachments of aux spaces.
+    /// Attachments, of aux spaces and of domains of kernel drivers.
     Attachments,
     /// Mappings of aux spaces.
     Mappings,
@@ -72,6 +72,18 @@ impl core::fmt::Debug for Counters {
     }
 }
 
+/// Adds one, unless that would be more than `limit`; returns whether it did.
+pub(crate) fn add_below(counter: &Atomic<usize>, limit: usize) -> bool {
+    let mut now = counter.load(Relaxed);
+    while now < limit {
+        match counter.cmpxchg(now, now + 1, Full) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
+}
+
 /// Counts something until it is dropped: the last field of what it counts.
 pub(crate) struct Counted {
     kind: Kind,
@@ -82,6 +94,12 @@ impl Counted {
     /// Counts one.
     pub(crate) fn one(kind: Kind) -> Self {
         Self::many(kind, 1)
+    }
+
+    /// Counts one, unless there are as many as `limit`.
+    pub(crate) fn one_below(kind: Kind, limit: usize) -> Option<Self> {
+        let counter = &MODULE.get().counters.0[kind as usize];
+        add_below(counter, limit).then_some(Self { kind, amount: 1 })
     }
 
     /// Counts `amount`.

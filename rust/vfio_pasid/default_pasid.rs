@@ -3,8 +3,9 @@
 //! Domains of kernel drivers, attached for a process under a default PASID.
 //!
 //! The first attachment of a domain takes its default PASID, the last to go gives it back. The
-//! device may be one that the host drives, so the number is one that the host's allocator and the
-//! number space both give.
+//! device may be one that the host drives, so the number is one that the host's allocator gives,
+//! and that the process has not for something else. What other processes hold does not matter:
+//! PASID tables are per device.
 
 use kernel::{prelude::*, sync::Arc};
 
@@ -14,11 +15,9 @@ use crate::{
         errno::eopnotsupp,
         iommu::{GlobalPasid, HardwareEntry}, //
     },
-    mm::{PasidInUse, VfioMm}, //
+    mm::{PasidInUse, VfioMm},
+    permit::Permit, //
 };
-
-/// How many numbers of the host are tried that a user holds already.
-const TRIES: usize = 64;
 
 /// Who a domain or device is: its address, which the caller keeps for as long as it is attached.
 pub(crate) type Identity = usize;
@@ -31,16 +30,19 @@ pub(crate) struct DefaultPasids(KVec<AttachedDomain>);
 ///
 /// The fields are dropped in this order: a PASID outlives every hardware entry that carries it.
 struct AttachedDomain {
-    devices: KVec<AttachedDevice>,
+    devices: AttachedDevices,
     domain: Identity,
     pasid: PasidInUse,
     _host: GlobalPasid,
 }
 
+/// The devices that a domain is attached to.
+struct AttachedDevices(KVec<AttachedDevice>);
+
 struct AttachedDevice {
     device: Identity,
     count: usize,
-    _entry: HardwareEntry,
+    _entry: (HardwareEntry, Permit),
 }
 
 impl DefaultPasids {
@@ -57,31 +59,58 @@ impl DefaultPasids {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the device cannot use PASIDs; `ENOSPC` if the quota is used up or no number
-    /// is free; `ENOMEM`; those of `attach`.
+    /// `EOPNOTSUPP` if the device cannot use PASIDs; `ENOSPC` if the quota is used up, no number is
+    /// free, or there are as many attachments as there may be; `ENOMEM`; those of `attach`.
     pub(crate) fn attach(
         &mut self,
         vmm: Arc<VfioMm>,
         domain: Identity,
         device: Identity,
         host: GroupDevice<'_>,
-        attach: impl FnOnce(u32) -> Result<HardwareEntry>,
+        attach: impl Fn(u32) -> Result<HardwareEntry>,
     ) -> Result {
         // Attaching to a device without PASIDs succeeds in the core, and does nothing.
         host.pasid_support().ok_or_else(eopnotsupp)?;
+        let attach = |number| {
+            let permit = Permit::new(vmm.clone(), host.domain_ids())?;
+            Ok((attach(number)?, permit))
+        };
         if let Some(attached) = self.find(domain) {
-            return attached.attach(device, attach);
+            let number = attached.pasid.number();
+            return attached.devices.attach(device, || attach(number));
         }
         self.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        let (pasid, host) = default_pasid(vmm, host)?;
-        let mut attached = AttachedDomain {
-            devices: KVec::new(),
-            domain,
-            pasid,
-            _host: host,
-        };
-        attached.attach(device, attach)?;
-        Ok(self.0.push_within_capacity(attached)?)
+        // What cannot be taken is kept until the end, so that the host's allocator goes on to the
+        // next. The process has no more numbers than its quota; those of others do not matter.
+        let mut refused = KVec::new();
+        let mut last = ENOSPC;
+        for _ in 0..=vmm.quota() {
+            let number = GlobalPasid::new(host)?;
+            let mut devices = AttachedDevices(KVec::new());
+            let pasid = PasidInUse::of_host(vmm.clone(), number.number());
+            let pasid = pasid.and_then(|pasid| {
+                devices.attach(device, || attach(number.number()))?;
+                Ok(pasid)
+            });
+            match pasid {
+                Ok(pasid) => {
+                    let attached = AttachedDomain {
+                        devices,
+                        domain,
+                        pasid,
+                        _host: number,
+                    };
+                    return Ok(self.0.push_within_capacity(attached)?);
+                }
+                // The process has it for something else.
+                Err(error) if error == EEXIST => {}
+                // It is taken on the device's group, or the device is being reset.
+                Err(error) if error == EBUSY => last = error,
+                Err(error) => return Err(error),
+            }
+            refused.push(number, GFP_KERNEL_ACCOUNT)?;
+        }
+        Err(last)
     }
 
     /// Takes one attachment back; the last detaches, and that of the domain gives the PASID back.
@@ -91,8 +120,8 @@ impl DefaultPasids {
     /// `ENOENT` if the domain is not attached to the device.
     pub(crate) fn detach(&mut self, domain: Identity, device: Identity) -> Result {
         let attached = self.find(domain).ok_or(ENOENT)?;
-        attached.detach(device)?;
-        self.0.retain(|attached| !attached.devices.is_empty());
+        attached.devices.detach(device)?;
+        self.0.retain(|attached| !attached.devices.0.is_empty());
         Ok(())
     }
 
@@ -103,55 +132,38 @@ impl DefaultPasids {
     /// `ENOENT` if it is not.
     pub(crate) fn pasid(&mut self, domain: Identity, device: Identity) -> Result<u32> {
         let attached = self.find(domain).ok_or(ENOENT)?;
-        attached.find(device).ok_or(ENOENT)?;
+        attached.devices.find(device).ok_or(ENOENT)?;
         Ok(attached.pasid.number())
     }
 }
 
-impl AttachedDomain {
+impl AttachedDevices {
     fn find(&mut self, device: Identity) -> Option<&mut AttachedDevice> {
-        self.devices
-            .iter_mut()
-            .find(|attached| attached.device == device)
+        self.0.iter_mut().find(|attached| attached.device == device)
     }
 
     fn attach(
         &mut self,
         device: Identity,
-        attach: impl FnOnce(u32) -> Result<HardwareEntry>,
+        attach: impl FnOnce() -> Result<(HardwareEntry, Permit)>,
     ) -> Result {
         if let Some(attached) = self.find(device) {
             attached.count += 1;
             return Ok(());
         }
-        self.devices.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        self.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let attached = AttachedDevice {
             device,
             count: 1,
-            _entry: attach(self.pasid.number())?,
+            _entry: attach()?,
         };
-        Ok(self.devices.push_within_capacity(attached)?)
+        Ok(self.0.push_within_capacity(attached)?)
     }
 
     fn detach(&mut self, device: Identity) -> Result {
         let attached = self.find(device).ok_or(ENOENT)?;
         attached.count -= 1;
-        self.devices.retain(|attached| attached.count > 0);
+        self.0.retain(|attached| attached.count > 0);
         Ok(())
     }
-}
-
-/// Takes a number that is free both for the host and for users.
-fn default_pasid(vmm: Arc<VfioMm>, device: GroupDevice<'_>) -> Result<(PasidInUse, GlobalPasid)> {
-    // Numbers of users are kept until the end, so that the host's allocator goes on to the next.
-    let mut refused = KVec::with_capacity(TRIES, GFP_KERNEL)?;
-    for _ in 0..TRIES {
-        let host = GlobalPasid::new(device)?;
-        match PasidInUse::exactly(vmm.clone(), host.number()) {
-            Ok(pasid) => return Ok((pasid, host)),
-            Err(error) if error == EEXIST => refused.push(host, GFP_KERNEL)?,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(ENOSPC)
 }

@@ -22,7 +22,7 @@ use crate::{
         iommu::HardwareEntry,
         mm::task_mm,
         stock::StockOps,
-        vfio::{PinnedDevice, RawDevice},
+        vfio::{vfio_device, PinnedDevice},
         warn::warn_not_attached, //
     },
     mm::{VfioMm, VfioMmRef},
@@ -226,7 +226,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_container_detach_group(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
     handle: *mut c_void,
-    device: NonNull<RawDevice>,
+    device: NonNull<vfio_device>,
 ) {
     // SAFETY: The caller's device is registered.
     let device = unsafe { PinnedDevice::new(device) };
@@ -241,7 +241,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_container_register_device(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pasid_container_unregister_device(
     handle: *mut c_void,
-    device: NonNull<RawDevice>,
+    device: NonNull<vfio_device>,
 ) {
     // SAFETY: The caller's device is registered.
     let device = unsafe { PinnedDevice::new(device) };

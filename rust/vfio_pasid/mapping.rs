@@ -108,18 +108,7 @@ impl Mappings {
     /// Unmaps everything, which is in `domain`, and returns how many bytes were mapped. Flushes
     /// once.
     pub(crate) fn clear(&mut self, domain: &Domain) -> u64 {
-        let mut bytes = 0;
-        unmap_together(domain, |unmap| {
-            for mapping in self.0.values_mut() {
-                bytes += mapping.iova().size();
-                unmap(&mut mapping.hardware);
-            }
-        });
-        while let Some(cursor) = self.0.cursor_front_mut() {
-            cursor.remove_current();
-            cond_resched();
-        }
-        bytes
+        self.unmap(domain, Interval::ALL)
     }
 
     /// Unmaps all of `range`, which is in `domain`, and returns how many bytes were mapped.
@@ -136,7 +125,12 @@ impl Mappings {
         if first.is_some_and(cut) || last.is_some_and(cut) {
             return Err(EINVAL);
         }
-        let mut bytes = 0;
+        Ok(self.unmap(domain, range))
+    }
+
+    /// As [`Mappings::remove`], of a range that cuts nothing. What the IOMMU driver does not unmap
+    /// stays: it counts as mapped until the space is detached and goes.
+    fn unmap(&mut self, domain: &Domain, range: Interval) -> u64 {
         unmap_together(domain, |unmap| {
             let mut next = self.0.cursor_lower_bound_mut(&range.start());
             while let Some(mut cursor) = next {
@@ -144,21 +138,27 @@ impl Mappings {
                 if !range.contains(mapping.iova()) {
                     break;
                 }
-                bytes += mapping.iova().size();
                 unmap(&mut mapping.hardware);
                 next = cursor.move_next();
             }
         });
+        let mut bytes = 0;
         let mut next = self.0.cursor_lower_bound_mut(&range.start());
         while let Some(cursor) = next {
-            if !range.contains(cursor.current().1.iova()) {
+            let mapping = cursor.current().1;
+            if !range.contains(mapping.iova()) {
                 break;
             }
             // At the end of the tree the cursor steps back, to one that is not in the range.
-            next = cursor.remove_current().0;
+            next = if mapping.hardware.is_mapped() {
+                cursor.move_next()
+            } else {
+                bytes += mapping.iova().size();
+                cursor.remove_current().0
+            };
             cond_resched();
         }
-        Ok(bytes)
+        bytes
     }
 
     /// Where the first mapping is that ends at or behind `address`.

@@ -27,7 +27,6 @@ use crate::{
     kernel::{event::Event, mm::is_current},
     memory::Memory,
     pasid::{Holder, PasidRange, PasidSet, Reservation},
-    space::NumberSpace,
     MODULE, //
 };
 
@@ -48,6 +47,8 @@ pub(crate) struct VfioMm {
     /// The PASIDs of the process. Guards the set and, with it, the quota.
     #[pin]
     pasids: Mutex<PasidSet>,
+    /// Its attachments.
+    attachments: Atomic<usize>,
     /// How many [`VfioMmRef`] there are. It goes up from 0, and down to it, with the registry locked.
     uses: Atomic<usize>,
     /// Containers that are closed, and of which something is yet to be taken down.
@@ -65,6 +66,7 @@ impl VfioMm {
             memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
             memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
             pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
+            attachments: Atomic::new(0),
             uses: Atomic::new(1),
             closing: Atomic::new(0),
             gone <- Event::new(c"vfio_pasid::gone", static_lock_class!()),
@@ -113,6 +115,11 @@ impl VfioMm {
         is_current(&self.mm)
     }
 
+    /// How many attachments the process has.
+    pub(crate) fn attachments(&self) -> &Atomic<usize> {
+        &self.attachments
+    }
+
     /// How many PASIDs the process may hold.
     pub(crate) fn quota(&self) -> u32 {
         MODULE.get().params.quota
@@ -155,25 +162,38 @@ impl VfioMm {
         holder: Holder,
         check: impl FnOnce() -> Result,
     ) -> Result<u32> {
-        self.hold(holder, false, |numbers| {
+        self.take(range, holder, false, check)
+    }
+
+    fn take(
+        &self,
+        range: PasidRange,
+        holder: Holder,
+        in_use: bool,
+        check: impl FnOnce() -> Result,
+    ) -> Result<u32> {
+        self.hold(holder, in_use, |pasids| {
             check()?;
-            numbers.take_highest(range).ok_or(ENOSPC)
+            // A default PASID of this process may be free for all others.
+            let mut numbers = MODULE.get().numbers.lock();
+            let number = numbers.take_highest(range, |number| pasids.holds(number));
+            number.ok_or(ENOSPC)
         })
     }
 
-    /// Inserts the number that `take` finds, under the lock that the quota is checked under.
+    /// Inserts the number that `find` finds, under the lock that the quota is checked under.
     fn hold(
         &self,
         holder: Holder,
         in_use: bool,
-        take: impl FnOnce(&mut NumberSpace) -> Result<u32>,
+        find: impl FnOnce(&PasidSet) -> Result<u32>,
     ) -> Result<u32> {
         let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut pasids = self.pasids.lock();
         if pasids.held() >= self.quota() {
             return Err(ENOSPC);
         }
-        let number = take(&mut MODULE.get().numbers.lock())?;
+        let number = find(&pasids)?;
         pasids.insert(number, holder, in_use, spare);
         MODULE.get().counters.add(Kind::Pasids, 1);
         Ok(number)
@@ -220,10 +240,17 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
 pub(crate) struct PasidInUse {
     vmm: Arc<VfioMm>,
     number: PasidRange,
-    holder: Holder,
-    /// The sweeps of the set when a number was taken into use that the user holds anyway: dropping
-    /// leaves it to the user, unless there was another sweep. `None`: dropping frees it.
-    kept: Option<u32>,
+    afterwards: Afterwards,
+}
+
+/// What becomes of a number when its use ends.
+enum Afterwards {
+    /// The user holds it, unless there were more sweeps of the set than these.
+    Kept(u32),
+    /// It goes back to the number space.
+    Free,
+    /// It is not of the number space, but of the host.
+    Host,
 }
 
 impl PasidInUse {
@@ -233,16 +260,15 @@ impl PasidInUse {
     ///
     /// `ENOENT` if the user does not hold it; `EBUSY` if it is in use.
     pub(crate) fn existing(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        let kept = {
+        let sweeps = {
             let mut pasids = vmm.pasids.lock();
             pasids.start_use(number)?;
-            Some(pasids.sweeps())
+            pasids.sweeps()
         };
         Ok(Self {
             vmm,
             number: PasidRange::single(number),
-            holder: Holder::User,
-            kept,
+            afterwards: Afterwards::Kept(sweeps),
         })
     }
 
@@ -252,33 +278,28 @@ impl PasidInUse {
     ///
     /// As [`VfioMm::alloc_pasid`].
     pub(crate) fn new(vmm: Arc<VfioMm>, range: PasidRange) -> Result<Self> {
-        Self::take(vmm, Holder::User, |numbers| {
-            numbers.take_highest(range).ok_or(ENOSPC)
-        })
-    }
-
-    /// Takes `number`, which the host's allocator gave, into use until this is dropped.
-    ///
-    /// # Errors
-    ///
-    /// `EEXIST` if a user holds it; `ENOSPC` if the quota is used up; `ENOMEM`.
-    pub(crate) fn exactly(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        Self::take(vmm, Holder::Driver, |numbers| {
-            numbers.take(number).then_some(number).ok_or(EEXIST)
-        })
-    }
-
-    fn take(
-        vmm: Arc<VfioMm>,
-        holder: Holder,
-        take: impl FnOnce(&mut NumberSpace) -> Result<u32>,
-    ) -> Result<Self> {
-        let number = vmm.hold(holder, true, take)?;
+        let number = vmm.take(range, Holder::User, true, || Ok(()))?;
         Ok(Self {
             vmm,
             number: PasidRange::single(number),
-            holder,
-            kept: None,
+            afterwards: Afterwards::Free,
+        })
+    }
+
+    /// Takes `number`, which is the host's, into use until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the process has it for something else; `ENOSPC` if the quota is used up;
+    /// `ENOMEM`.
+    pub(crate) fn of_host(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
+        vmm.hold(Holder::Driver, true, |pasids| {
+            (!pasids.holds(number)).then_some(number).ok_or(EEXIST)
+        })?;
+        Ok(Self {
+            vmm,
+            number: PasidRange::single(number),
+            afterwards: Afterwards::Host,
         })
     }
 
@@ -292,8 +313,16 @@ impl Drop for PasidInUse {
     fn drop(&mut self) {
         let mut pasids = self.vmm.pasids.lock();
         pasids.end_use(self.number());
-        if self.kept != Some(pasids.sweeps()) {
-            give_back(&mut pasids, self.number, self.holder);
+        match self.afterwards {
+            Afterwards::Kept(sweeps) if sweeps == pasids.sweeps() => {}
+            Afterwards::Kept(_) | Afterwards::Free => {
+                give_back(&mut pasids, self.number, Holder::User);
+            }
+            Afterwards::Host => {
+                pasids.remove(self.number, Holder::Driver, |_, _| {
+                    MODULE.get().counters.sub(Kind::Pasids, 1);
+                });
+            }
         }
     }
 }

@@ -207,6 +207,12 @@ impl PasidSet {
         }
     }
 
+    /// Whether the set holds the number.
+    pub(crate) fn holds(&self, number: u32) -> bool {
+        let word = self.tree.get(&Node::of(number));
+        word.is_some_and(|word| word.held & Node::bit(number) != 0)
+    }
+
     /// Marks a number of the user as in use, which keeps it from being removed.
     ///
     /// # Errors
@@ -384,6 +390,7 @@ mod tests {
         set.remove(PasidRange::ALL, Holder::Driver, |_, word| of_driver = word);
         assert_eq!(of_driver, 1 << 6);
         assert_eq!(set.held(), 1);
+        assert!(set.holds(7));
         Ok(())
     }
 }

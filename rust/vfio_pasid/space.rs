@@ -2,7 +2,7 @@
 
 //! The number space: which PASIDs are taken, over all processes and devices.
 //!
-//! It is the only authority for the numbers of users. They do not come from
+//! It is the only authority for the numbers of users, and for those that kernel drivers allocate. They do not come from
 //! `iommu_alloc_global_pasid()`, which has no ranges and draws from the bottom for host SVA;
 //! users draw from the top.
 
@@ -31,25 +31,26 @@ impl NumberSpace {
         })
     }
 
-    /// Takes the highest free number of `range` for a user, if there is one.
-    pub(crate) fn take_highest(&mut self, range: PasidRange) -> Option<u32> {
+    /// Takes the highest free number of `range` that is not one to `skip`, if there is one.
+    pub(crate) fn take_highest(
+        &mut self,
+        range: PasidRange,
+        mut skip: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
         let range = range.intersection(self.limits)?;
-        let free = self.taken.next_zero_bit(bit(range.max()))?;
-        if free > bit(range.min()) {
-            return None;
+        let mut next = range.max();
+        loop {
+            let free = self.taken.next_zero_bit(bit(next))?;
+            if free > bit(range.min()) {
+                return None;
+            }
+            let number = PASID_LAST - free as u32;
+            if !skip(number) {
+                self.taken.set_bit(free);
+                return Some(number);
+            }
+            next = number.checked_sub(1).filter(|&next| range.contains(next))?;
         }
-        self.taken.set_bit(free);
-        Some(PASID_LAST - free as u32)
-    }
-
-    /// Takes `number`, which the host's allocator gave; `false` if a user has it.
-    pub(crate) fn take(&mut self, number: u32) -> bool {
-        let wanted = bit(number);
-        let free = self.taken.next_zero_bit(wanted) == Some(wanted);
-        if free {
-            self.taken.set_bit(wanted);
-        }
-        free
     }
 
     /// Gives back the numbers that the bits of `word` stand for in `node`, all of them taken.
@@ -68,29 +69,44 @@ mod tests {
     #[test]
     fn users_draw_from_the_top_of_what_both_ranges_allow() -> Result {
         let mut space = NumberSpace::new(PasidRange::new(10, 20)?)?;
-        assert_eq!(space.take_highest(PasidRange::ALL), Some(20));
-        assert_eq!(space.take_highest(PasidRange::ALL), Some(19));
-        assert_eq!(space.take_highest(PasidRange::new(0, 12)?), Some(12));
-        assert_eq!(space.take_highest(PasidRange::new(12, 12)?), None);
-        assert_eq!(space.take_highest(PasidRange::new(21, u32::MAX)?), None);
-        assert_eq!(space.take_highest(PasidRange::new(0, 9)?), None);
+        assert_eq!(space.take_highest(PasidRange::ALL, |_| false), Some(20));
+        assert_eq!(space.take_highest(PasidRange::ALL, |_| false), Some(19));
+        assert_eq!(
+            space.take_highest(PasidRange::new(0, 12)?, |_| false),
+            Some(12)
+        );
+        assert_eq!(
+            space.take_highest(PasidRange::new(12, 12)?, |_| false),
+            None
+        );
+        assert_eq!(
+            space.take_highest(PasidRange::new(21, u32::MAX)?, |_| false),
+            None
+        );
+        assert_eq!(space.take_highest(PasidRange::new(0, 9)?, |_| false), None);
         Ok(())
     }
 
     #[test]
     fn pasid_0_is_never_given() -> Result {
         let mut space = NumberSpace::new(PasidRange::ALL)?;
-        assert_eq!(space.take_highest(PasidRange::single(0)), None);
+        assert_eq!(space.take_highest(PasidRange::single(0), |_| false), None);
         assert_eq!(
             space.take_highest(PasidRange::single(PASID_FIRST)),
             Some(PASID_FIRST)
         );
-        assert_eq!(space.take_highest(PasidRange::new(0, PASID_FIRST)?), None);
+        assert_eq!(
+            space.take_highest(PasidRange::new(0, PASID_FIRST)?, |_| false),
+            None
+        );
         assert_eq!(
             space.take_highest(PasidRange::single(PASID_LAST)),
             Some(PASID_LAST)
         );
-        assert_eq!(space.take_highest(PasidRange::single(PASID_LAST + 1)), None);
+        assert_eq!(
+            space.take_highest(PasidRange::single(PASID_LAST + 1), |_| false),
+            None
+        );
         Ok(())
     }
 
@@ -98,22 +114,22 @@ mod tests {
     fn what_is_given_back_is_given_again() -> Result {
         let mut space = NumberSpace::new(PasidRange::new(64, 66)?)?;
         for expected in [Some(66), Some(65), Some(64), None] {
-            assert_eq!(space.take_highest(PasidRange::ALL), expected);
+            assert_eq!(space.take_highest(PasidRange::ALL, |_| false), expected);
         }
         space.give_back(Node::of(65), 1 << 1);
-        assert_eq!(space.take_highest(PasidRange::ALL), Some(65));
+        assert_eq!(space.take_highest(PasidRange::ALL, |_| false), Some(65));
         Ok(())
     }
 
     #[test]
-    fn host_numbers_and_user_numbers_exclude_each_other() -> Result {
-        let mut space = NumberSpace::new(PasidRange::new(10, 20)?)?;
-        assert!(space.take(20));
-        assert!(!space.take(20));
-        assert_eq!(space.take_highest(PasidRange::ALL), Some(19));
-        assert!(!space.take(19));
-        // Outside what users may get, the host's numbers count as well.
-        assert!(space.take(1));
+    fn what_is_to_be_skipped_stays_free() -> Result {
+        let mut space = NumberSpace::new(PasidRange::new(10, 12)?)?;
+        let odd = |number| number % 2 == 1;
+        assert_eq!(space.take_highest(PasidRange::ALL, |n| n > 10), Some(10));
+        assert_eq!(space.take_highest(PasidRange::ALL, |n| n > 10), None);
+        assert_eq!(space.take_highest(PasidRange::ALL, odd), Some(12));
+        assert_eq!(space.take_highest(PasidRange::ALL, odd), None);
+        assert_eq!(space.take_highest(PasidRange::ALL, |_| false), Some(11));
         Ok(())
     }
 }

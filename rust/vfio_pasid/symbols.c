@@ -35,6 +35,11 @@ module_param_named(mapping_limit, vfio_pasid_param_mappings, uint, 0444);
 MODULE_PARM_DESC(mapping_limit,
 		 "Mappings that the aux spaces of one process may have (default 65535)");
 
+unsigned int vfio_pasid_param_attachments = 16384;
+module_param_named(attachment_limit, vfio_pasid_param_attachments, uint, 0444);
+MODULE_PARM_DESC(attachment_limit,
+		 "Attachments that all processes may have together (default 16384)");
+
 /* The functions are in exports.rs. */
 #define EXPORT_RUST(name) EXPORT_SYMBOL_GPL(name)
 

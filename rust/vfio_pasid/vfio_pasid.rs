@@ -19,6 +19,7 @@ mod mapping;
 mod memory;
 mod mm;
 mod pasid;
+mod permit;
 mod registered;
 mod space;
 mod uapi;

@@ -23,6 +23,12 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
+    /// Every address there is.
+    pub(crate) const ALL: Self = Self {
+        start: 0,
+        last: u64::MAX,
+    };
+
     /// From `start` to `last`; `None` if there is nothing between them.
     pub(crate) fn new(start: u64, last: u64) -> Option<Self> {
         (start <= last).then_some(Self { start, last })

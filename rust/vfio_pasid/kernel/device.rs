@@ -4,12 +4,16 @@
 
 use core::{marker::PhantomData, ptr::NonNull};
 
-use kernel::bindings;
+use kernel::{
+    bindings,
+    ffi::c_long, //
+};
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]
 extern "C" {
     fn vfio_pasid_helper_to_pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev;
+    fn vfio_pasid_helper_domain_ids(dev: *mut bindings::device) -> c_long;
 }
 
 /// A device that stays in its IOMMU group for `'a`.
@@ -69,6 +73,13 @@ impl GroupDevice<'_> {
             exec: features & bindings::PCI_PASID_CAP_EXEC != 0,
             privileged: features & bindings::PCI_PASID_CAP_PRIV != 0,
         })
+    }
+
+    /// How many domain ids the device's IOMMU has; `None` if its driver does not say.
+    pub(crate) fn domain_ids(self) -> Option<usize> {
+        // SAFETY: By the type invariant.
+        let ids = unsafe { vfio_pasid_helper_domain_ids(self.as_ptr()) };
+        usize::try_from(ids).ok().filter(|&ids| ids > 0)
     }
 
     /// Whether the IOMMU can make all of the device's accesses coherent.

@@ -28,12 +28,14 @@ void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
+long vfio_pasid_helper_domain_ids(struct device *dev);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
 void vfio_pasid_helper_vfio_pin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device);
 int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device);
 void vfio_pasid_helper_warn_not_attached(void);
+void vfio_pasid_helper_warn_short_unmap(void);
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 						    struct device *dev);
 unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device);

@@ -3,7 +3,7 @@
 //! IOMMU domains, and their attachments to devices under a PASID.
 
 use core::{
-    mem::MaybeUninit,
+    mem::{forget, MaybeUninit},
     ptr::{null_mut, NonNull}, //
 };
 
@@ -12,7 +12,10 @@ use kernel::{
     error::{from_err_ptr, to_result},
     ffi::{c_int, c_ulong},
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{Acquire, Atomic, Full},
+        Arc, //
+    },
 };
 
 use super::{
@@ -21,7 +24,8 @@ use super::{
     pages::PinnedPages,
     sched::{cond_resched, fatal_signal_pending},
     trace,
-    vfio::PinnedDevice, //
+    vfio::PinnedDevice,
+    warn::warn_short_unmap, //
 };
 use crate::window::{largest_page, smallest_page, Interval};
 
@@ -42,6 +46,8 @@ extern "C" {
 pub(crate) struct Domain {
     domain: NonNull<bindings::iommu_domain>,
     coherent: bool,
+    /// How often it is attached.
+    attachments: Atomic<usize>,
 }
 
 // SAFETY: Domains may be freed on any thread.
@@ -70,6 +76,7 @@ impl Domain {
         let domain = Self {
             domain: NonNull::new(domain).ok_or(ENOMEM)?,
             coherent: device.is_coherent(),
+            attachments: Atomic::new(0),
         };
         if domain.coherent && !domain.enforce_cache_coherency() {
             return Err(EINVAL);
@@ -101,6 +108,11 @@ impl Domain {
     /// tables are first-stage, and the hardware would refuse, and keep stale entries.
     fn block(&self) -> u64 {
         largest_page(self.page_sizes())
+    }
+
+    /// Whether a device may reach what is mapped.
+    fn is_attached(&self) -> bool {
+        self.attachments.load(Acquire) > 0
     }
 
     /// The IO addresses that the domain can map.
@@ -146,7 +158,8 @@ impl Access {
 /// Unmaps the ranges of `domain` that `each` hands over, and flushes once, before it returns: the
 /// ranges may be dropped then, and their pages with them.
 ///
-/// `each` keeps the ranges until then. Without an attachment there is nothing to flush.
+/// `each` keeps the ranges until then. Without an attachment there is nothing to flush. A range
+/// that the IOMMU driver does not unmap as a whole, which it should, stays mapped.
 pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&mut MappedRange))) {
     let mut gather = MaybeUninit::uninit();
     let gather: *mut bindings::iommu_iotlb_gather = gather.as_mut_ptr();
@@ -157,9 +170,10 @@ pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&
         let Ok(mapped) = Interval::sized(range.iova.start(), range.size) else {
             return; // Nothing is.
         };
+        let mut short = false;
         for block in mapped.blocks(domain.block()) {
             // SAFETY: By the type invariant of the range; the gather is initialised.
-            unsafe {
+            let unmapped = unsafe {
                 bindings::iommu_unmap_fast(
                     domain.as_ptr(),
                     block.start() as c_ulong,
@@ -167,7 +181,12 @@ pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&
                     gather,
                 )
             };
+            short |= unmapped as u64 != block.size();
             cond_resched();
+        }
+        if short {
+            warn_short_unmap();
+            return;
         }
         // INVARIANT: Nothing of it is mapped any more.
         range.size = 0;
@@ -186,7 +205,8 @@ pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&
 }
 
 /// IO addresses of a domain, mapped to pinned pages. Dropping it unmaps and flushes before it
-/// returns, unless [`unmap_together`] has done so.
+/// returns, unless [`unmap_together`] has done so. If that fails while the domain is attached, the
+/// pages stay pinned for ever, because a device may reach them.
 ///
 /// # Invariants
 ///
@@ -200,7 +220,7 @@ pub(crate) struct MappedRange {
     access: Access,
     pasid: u32,
     /// Dropped last, when no device can reach the pages any more.
-    _pages: Arc<PinnedPages>,
+    pages: Arc<PinnedPages>,
 }
 
 impl MappedRange {
@@ -231,7 +251,7 @@ impl MappedRange {
             complete: false,
             access,
             pasid,
-            _pages: pages.clone(),
+            pages: pages.clone(),
         };
         for (phys, size) in pages.pieces(offset, iova.size()) {
             let piece = Interval::sized(iova.start() + range.size, size)?;
@@ -277,6 +297,11 @@ impl MappedRange {
     pub(crate) fn access(&self) -> Access {
         self.access
     }
+
+    /// Whether something of it is mapped.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.size > 0
+    }
 }
 
 impl Drop for MappedRange {
@@ -284,6 +309,10 @@ impl Drop for MappedRange {
         if self.size > 0 {
             let domain = self.domain.clone();
             unmap_together(&domain, |unmap| unmap(self));
+            if self.is_mapped() && domain.is_attached() {
+                forget(self.pages.clone());
+                return;
+            }
         }
         if self.complete {
             trace::unmap(self.pasid, self.iova, self.access);
@@ -314,7 +343,8 @@ impl HardwareEntry {
     /// # Errors
     ///
     /// `EBUSY` if the PASID is taken on the device's group or the device is being reset; `EINVAL`
-    /// if the device cannot use the domain; `EOPNOTSUPP`; `ENOMEM`.
+    /// if the device cannot use the domain; `ENOSPC` if the IOMMU has no domain id left;
+    /// `EOPNOTSUPP`; `ENOMEM`.
     ///
     /// # Safety
     ///
@@ -327,7 +357,9 @@ impl HardwareEntry {
         // SAFETY: By the caller's promise.
         to_result(unsafe {
             bindings::iommu_attach_device_pasid(domain.as_ptr(), dev.as_ptr(), pasid, null_mut())
-        })?;
+        })
+        // Of VT-d, which says so when it has no memory for a table (`intel_pasid_get_entry()`).
+        .map_err(|error| if error == ENODEV { ENOMEM } else { error })?;
         // SAFETY: The device is valid.
         unsafe { trace::attach(dev, pasid) };
         // INVARIANT: Just attached.
@@ -350,11 +382,29 @@ impl Drop for HardwareEntry {
 }
 
 /// A domain of ours, attached to a device of VFIO's.
+///
+/// The fields are dropped in this order: what the entry points to is kept by the other two, and
+/// the domain counts as attached until it is not.
 pub(crate) struct Attachment {
-    /// Dropped first: what it points to is kept by the other two.
     _entry: HardwareEntry,
-    _domain: Arc<Domain>,
+    _domain: CountedDomain,
     device: PinnedDevice,
+}
+
+/// A domain that is attached once more for as long as this is there.
+struct CountedDomain(Arc<Domain>);
+
+impl CountedDomain {
+    fn new(domain: Arc<Domain>) -> Self {
+        domain.attachments.fetch_add(1, Full);
+        Self(domain)
+    }
+}
+
+impl Drop for CountedDomain {
+    fn drop(&mut self) {
+        self.0.attachments.fetch_sub(1, Full);
+    }
 }
 
 impl Attachment {
@@ -369,8 +419,10 @@ impl Attachment {
             return Err(EINVAL);
         }
         let dev = NonNull::new(device.device().as_ptr()).ok_or(ENODEV)?;
+        // Before the device can reach anything.
+        let domain = CountedDomain::new(domain);
         // SAFETY: The domain and the pinned device are kept beside the entry, and outlive it.
-        let entry = unsafe { HardwareEntry::new(domain.domain, dev, pasid) }?;
+        let entry = unsafe { HardwareEntry::new(domain.0.domain, dev, pasid) }?;
         Ok(Self {
             _entry: entry,
             _domain: domain,

@@ -15,6 +15,7 @@ extern "C" {
     static vfio_pasid_param_max: c_uint;
     static vfio_pasid_param_regions: c_uint;
     static vfio_pasid_param_mappings: c_uint;
+    static vfio_pasid_param_attachments: c_uint;
 }
 
 /// The parameters of this load of the module.
@@ -27,6 +28,8 @@ pub(crate) struct Parameters {
     pub(crate) region_limit: u32,
     /// How many mappings the aux spaces of one process may have together.
     pub(crate) mapping_limit: u32,
+    /// How many attachments all processes may have together.
+    pub(crate) attachment_limit: u32,
 }
 
 impl Parameters {
@@ -38,13 +41,14 @@ impl Parameters {
     pub(crate) fn read() -> Result<Self> {
         // SAFETY: Set by the module loader before the module's init runs, and never after,
         // because their permissions are 0444.
-        let (quota, min, max, region_limit, mapping_limit) = unsafe {
+        let (quota, min, max, region_limit, mapping_limit, attachment_limit) = unsafe {
             (
                 vfio_pasid_param_quota,
                 vfio_pasid_param_min,
                 vfio_pasid_param_max,
                 vfio_pasid_param_regions,
                 vfio_pasid_param_mappings,
+                vfio_pasid_param_attachments,
             )
         };
 
@@ -75,6 +79,7 @@ impl Parameters {
             range: PasidRange::new(min, max)?,
             region_limit,
             mapping_limit,
+            attachment_limit,
         })
     }
 }

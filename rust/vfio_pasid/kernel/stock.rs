@@ -13,13 +13,15 @@ use kernel::{
 
 use super::{
     group::Group,
-    vfio::{PinnedDevice, RawDevice}, //
+    vfio::{vfio_device, PinnedDevice}, //
 };
 use crate::window::Interval;
 
-/// `struct vfio_pasid_own_space` of `container.h`, which documents it.
+/// Of `container.h`, which documents it. Named as there, because kCFI compares the types of
+/// functions by name.
+#[allow(non_camel_case_types)]
 #[repr(C)]
-pub(crate) struct RawOwnSpace {
+pub(crate) struct vfio_pasid_own_space {
     iova_start: u64,
     iova_last: u64,
     pgsize_bitmap: u64,
@@ -28,7 +30,7 @@ pub(crate) struct RawOwnSpace {
 /// `vfio_pasid_choose_t` of `container.h`.
 type Choose = unsafe extern "C" fn(
     context: *mut c_void,
-    space: *const RawOwnSpace,
+    space: *const vfio_pasid_own_space,
     start: *mut u64,
     last: *mut u64,
 ) -> c_int;
@@ -46,8 +48,8 @@ pub(crate) struct StockOps {
         group_type: c_uint,
     ) -> c_int,
     detach_group: unsafe extern "C" fn(data: *mut c_void, group: *mut bindings::iommu_group),
-    register_device: unsafe extern "C" fn(data: *mut c_void, device: *mut RawDevice),
-    unregister_device: unsafe extern "C" fn(data: *mut c_void, device: *mut RawDevice),
+    register_device: unsafe extern "C" fn(data: *mut c_void, device: *mut vfio_device),
+    unregister_device: unsafe extern "C" fn(data: *mut c_void, device: *mut vfio_device),
     setup: unsafe extern "C" fn(data: *mut c_void, choose: Choose, context: *mut c_void) -> c_int,
 }
 
@@ -168,7 +170,7 @@ impl Stock {
         /// `choose` is an `F`, and the other pointers are valid.
         unsafe extern "C" fn call<F: FnMut(OwnSpace) -> Result<Interval>>(
             choose: *mut c_void,
-            space: *const RawOwnSpace,
+            space: *const vfio_pasid_own_space,
             start: *mut u64,
             last: *mut u64,
         ) -> c_int {

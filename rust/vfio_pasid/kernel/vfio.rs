@@ -14,24 +14,25 @@ use kernel::{
 
 use super::{device::GroupDevice, pci::PciDevice};
 
-/// `struct vfio_device`, which only C looks into.
+/// Only C looks into it. Named as there, because kCFI compares the types of functions by name.
+#[allow(non_camel_case_types)]
 #[repr(C)]
-pub(crate) struct RawDevice {
+pub(crate) struct vfio_device {
     _opaque: [u8; 0],
 }
 
 #[allow(improper_ctypes)]
 extern "C" {
-    fn vfio_pasid_helper_vfio_dev(device: *mut RawDevice) -> *mut bindings::device;
-    fn vfio_pasid_helper_vfio_pin(device: *mut RawDevice);
-    fn vfio_pasid_helper_vfio_unpin(device: *mut RawDevice);
-    fn vfio_pasid_helper_vfio_set_lock(device: *mut RawDevice) -> c_int;
-    fn vfio_pasid_helper_vfio_set_unlock(device: *mut RawDevice);
+    fn vfio_pasid_helper_vfio_dev(device: *mut vfio_device) -> *mut bindings::device;
+    fn vfio_pasid_helper_vfio_pin(device: *mut vfio_device);
+    fn vfio_pasid_helper_vfio_unpin(device: *mut vfio_device);
+    fn vfio_pasid_helper_vfio_set_lock(device: *mut vfio_device) -> c_int;
+    fn vfio_pasid_helper_vfio_set_unlock(device: *mut vfio_device);
     fn vfio_pasid_helper_vfio_set_find(
-        device: *mut RawDevice,
+        device: *mut vfio_device,
         dev: *mut bindings::device,
-    ) -> *mut RawDevice;
-    fn vfio_pasid_helper_vfio_index(device: *mut RawDevice) -> c_uint;
+    ) -> *mut vfio_device;
+    fn vfio_pasid_helper_vfio_index(device: *mut vfio_device) -> c_uint;
 }
 
 /// Which device it is: for comparing, it keeps nothing.
@@ -44,7 +45,7 @@ pub(crate) struct Identity(usize);
 ///
 /// Holds a count on `vfio_device.refcount`, for which `vfio_unregister_group_dev()` waits.
 #[derive(PartialEq)]
-pub(crate) struct PinnedDevice(NonNull<RawDevice>);
+pub(crate) struct PinnedDevice(NonNull<vfio_device>);
 
 // SAFETY: The count may be given back on any thread.
 unsafe impl Send for PinnedDevice {}
@@ -55,7 +56,7 @@ impl PinnedDevice {
     /// # Safety
     ///
     /// `device` is registered during the call.
-    pub(crate) unsafe fn new(device: NonNull<RawDevice>) -> Self {
+    pub(crate) unsafe fn new(device: NonNull<vfio_device>) -> Self {
         // SAFETY: By the caller's promise the count is not 0.
         // INVARIANT: That count.
         unsafe { vfio_pasid_helper_vfio_pin(device.as_ptr()) };
@@ -99,7 +100,7 @@ impl PinnedDevice {
     }
 
     /// For stock operations.
-    pub(super) fn as_ptr(&self) -> *mut RawDevice {
+    pub(super) fn as_ptr(&self) -> *mut vfio_device {
         self.0.as_ptr()
     }
 }

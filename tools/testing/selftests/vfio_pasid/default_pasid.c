@@ -13,7 +13,6 @@
 #include "pasid_device.h"
 
 #define IOVA	0x40000000
-#define TRIES	64	/* numbers of the host that may be a user's */
 #define PATIENCE	240
 
 FIXTURE(default_pasid) {
@@ -315,7 +314,7 @@ TEST_F(default_pasid, users_get_no_default_pasid)
 {
 	ASSERT_EQ(0, ATTACH(0, self->index));
 	ASSERT_EQ(-ENOSPC, pasid_alloc(self->fd, 0, 1));
-	ASSERT_EQ(-EBUSY, aux_create_fixed(self->fd, 1));
+	ASSERT_EQ(-ENOENT, aux_create_fixed(self->fd, 1));
 	ASSERT_EQ(-ENOENT, aux_attach(self->fd, 1, self->group));
 	ASSERT_EQ(0, DETACH(0, self->index));
 	ASSERT_EQ(1, pasid_alloc(self->fd, 0, 1));
@@ -325,10 +324,9 @@ TEST_F(default_pasid, users_cannot_free_it)
 {
 	ASSERT_EQ(10, pasid_alloc(self->fd, 10, 10));
 	ASSERT_EQ(0, ATTACH(0, self->index));
-	ASSERT_EQ(-EBUSY, pasid_free(self->fd, 1, 1));
-	ASSERT_EQ(-EBUSY, pasid_free(self->fd, 0, UINT32_MAX));
+	ASSERT_EQ(0, pasid_free(self->fd, 1, 1));
 	ASSERT_EQ(2, pasid_used(self->fd));
-	ASSERT_EQ(0, pasid_free(self->fd, 2, UINT32_MAX));
+	ASSERT_EQ(0, pasid_free(self->fd, 0, UINT32_MAX));
 	ASSERT_EQ(1, pasid_used(self->fd));
 	ASSERT_EQ(1, NUMBER(0, self->index));
 	ASSERT_EQ(no_page(), TOUCH(1));
@@ -337,36 +335,126 @@ TEST_F(default_pasid, users_cannot_free_it)
 	ASSERT_NOTHING_TAKEN();
 }
 
-TEST_F(default_pasid, the_kernel_function_leaves_what_is_in_use)
+TEST_F(default_pasid, the_kernel_function_leaves_what_is_in_use_or_the_users)
 {
 	struct vfio_pasid_test_range range = { 0, 0, UINT32_MAX };
+	struct vfio_pasid_test_range drivers = { 0, 12, 12 };
 
 	ASSERT_EQ(10, pasid_alloc(self->fd, 10, 10));
 	ASSERT_EQ(11, pasid_alloc(self->fd, 11, 11));
 	ASSERT_EQ(0, aux_create_fixed(self->fd, 11));
+	ASSERT_EQ(12, call(self->module, VFIO_PASID_TEST_ALLOC, &drivers));
+	ASSERT_EQ(-ENOENT, aux_create_fixed(self->fd, 12));
 	ASSERT_EQ(0, ATTACH(0, self->index));
+	ASSERT_EQ(4, pasid_used(self->fd));
 	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_FREE, &range));
-	ASSERT_EQ(2, pasid_used(self->fd));
-	ASSERT_TRUE(pasid_is_free(self->fd, 10));
+	ASSERT_EQ(3, pasid_used(self->fd));
+	ASSERT_FALSE(pasid_is_free(self->fd, 10));
+	ASSERT_TRUE(pasid_is_free(self->fd, 12));
 	ASSERT_EQ(1, NUMBER(0, self->index));
 	ASSERT_EQ(0, aux_attach(self->fd, 11, self->group));
 	ASSERT_EQ(0, aux_destroy(self->fd, 11));
 	ASSERT_EQ(0, DETACH(0, self->index));
 }
 
-TEST_F(default_pasid, ENOSPC_after_64_numbers_of_users)
+/* The host's allocator begins at the bottom. */
+TEST_F(default_pasid, what_the_process_holds_is_passed_over)
 {
-	for (int pasid = 1; pasid < TRIES; pasid++)
+	enum { HELD = 200 };
+
+	for (int pasid = 1; pasid <= HELD; pasid++)
 		ASSERT_EQ(pasid, pasid_alloc(self->fd, pasid, pasid));
 	ASSERT_EQ(0, ATTACH(0, self->index));
-	ASSERT_EQ(TRIES, NUMBER(0, self->index));
+	ASSERT_EQ(HELD + 1, NUMBER(0, self->index));
 	ASSERT_EQ(0, DETACH(0, self->index));
-
-	ASSERT_EQ(TRIES, pasid_alloc(self->fd, TRIES, TRIES));
-	ASSERT_EQ(-ENOSPC, ATTACH(0, self->index));
-	ASSERT_EQ(TRIES, pasid_used(self->fd));
 	ASSERT_EQ(0, pasid_free(self->fd, 0, UINT32_MAX));
 	ASSERT_NOTHING_TAKEN();
+}
+
+/* Those of the own process, in turn, are not given to it. */
+TEST_F(default_pasid, the_process_does_not_get_the_number_a_second_time)
+{
+	ASSERT_EQ(3, pasid_alloc(self->fd, 3, 3));
+	ASSERT_EQ(0, ATTACH(0, self->index));
+	ASSERT_EQ(0, ATTACH(1, self->index));
+	ASSERT_EQ(1, NUMBER(0, self->index));
+	ASSERT_EQ(2, NUMBER(1, self->index));
+	ASSERT_EQ(-ENOSPC, pasid_alloc(self->fd, 1, 3));
+	ASSERT_EQ(4, pasid_alloc(self->fd, 1, 4));
+	ASSERT_EQ(0, DETACH(1, self->index));
+	ASSERT_EQ(2, pasid_alloc(self->fd, 1, 3));
+	ASSERT_EQ(0, DETACH(0, self->index));
+}
+
+/* What is taken on the device's group is passed over as well. */
+TEST_F(default_pasid, what_the_group_has_is_passed_over)
+{
+	struct vfio_pasid_test_entry entry = {
+		.device = named(self->index), .domain = 1, .pasid = 1,
+	};
+
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_SET, &entry));
+	ASSERT_EQ(0, ATTACH(0, self->index));
+	ASSERT_EQ(2, NUMBER(0, self->index));
+	ASSERT_EQ(0, DETACH(0, self->index));
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_UNSET, &entry));
+}
+
+FIXTURE(default_pasid_of_others)
+{
+	struct _test_data_default_pasid own;
+};
+
+FIXTURE_VARIANT(default_pasid_of_others)
+{
+	u32 held;
+};
+
+FIXTURE_VARIANT_ADD(default_pasid_of_others, 64) { .held = 64 };
+FIXTURE_VARIANT_ADD(default_pasid_of_others, 1000) { .held = 1000 };
+FIXTURE_VARIANT_ADD(default_pasid_of_others, 200000) { .held = 200000 };
+
+FIXTURE_SETUP(default_pasid_of_others)
+{
+	self->own = (struct _test_data_default_pasid) {
+		.module = -1, .container = NO_CONTAINER, .device = NO_DEVICE,
+	};
+	ASSERT_EQ(0, start(&self->own, &PASID_LIMITS(200000, 1, PASID_LAST)));
+}
+
+FIXTURE_TEARDOWN(default_pasid_of_others)
+{
+	finish(&self->own);
+}
+
+static void hold_from_the_bottom(int socket, void *arg)
+{
+	const u32 *held = arg;
+	struct container container;
+	u32 pasid = 1;
+
+	if (container_open_device(&container, device_index(20, 1)))
+		return;
+	while (pasid <= *held &&
+	       pasid_alloc(container.fd, pasid, pasid) == (long)pasid)
+		pasid++;
+	say(socket, pasid - 1);
+	hear(socket);
+}
+
+/* PASID tables are per device: nobody is denied a number by others. */
+TEST_F(default_pasid_of_others, do_not_matter)
+{
+	struct _test_data_default_pasid *own = &self->own;
+	u32 held = variant->held;
+	struct peer peer;
+
+	ASSERT_EQ(0, peer_start(&peer, hold_from_the_bottom, &held));
+	ASSERT_EQ((int)held, hear(peer.socket));
+	ASSERT_EQ(0, on_pair(own->module, VFIO_PASID_TEST_ATTACH, 0, own->index));
+	ASSERT_EQ(1, on_pair(own->module, VFIO_PASID_TEST_PASID, 0, own->index));
+	ASSERT_EQ(0, on_pair(own->module, VFIO_PASID_TEST_DETACH, 0, own->index));
+	peer_kill(&peer);
 }
 
 TEST_F(default_pasid, ENOSPC_if_the_quota_is_used_up)
@@ -392,7 +480,8 @@ TEST_F(default_pasid, it_may_lie_outside_what_users_get)
 	ASSERT_EQ(0, start(self, &PASID_LIMITS(10, 1000, 2000)));
 	ASSERT_EQ(0, ATTACH(0, self->index));
 	ASSERT_EQ(1, NUMBER(0, self->index));
-	ASSERT_EQ(-EBUSY, pasid_free(self->fd, 1, 1));
+	ASSERT_EQ(0, pasid_free(self->fd, 1, 1));
+	ASSERT_EQ(1, pasid_used(self->fd));
 	ASSERT_EQ(0, DETACH(0, self->index));
 	ASSERT_NOTHING_TAKEN();
 }

@@ -41,16 +41,18 @@ TEST_F(params, defaults)
 	ASSERT_EQ(65535, value);
 	ASSERT_EQ(0, module_parameter("mapping_limit", &value, NULL));
 	ASSERT_EQ(65535, value);
+	ASSERT_EQ(0, module_parameter("attachment_limit", &value, NULL));
+	ASSERT_EQ(16384, value);
 }
 
 TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 {
 	static const char *const names[] = {
 		"pasid_quota", "pasid_min", "pasid_max", "region_limit",
-		"mapping_limit",
+		"mapping_limit", "attachment_limit",
 	};
 	static const char values[] =
-		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 mapping_limit=50";
+		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 mapping_limit=50 attachment_limit=60";
 	unsigned int value;
 	mode_t mode;
 
@@ -69,6 +71,8 @@ TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 	ASSERT_EQ(40, value);
 	ASSERT_EQ(0, module_parameter("mapping_limit", &value, NULL));
 	ASSERT_EQ(50, value);
+	ASSERT_EQ(0, module_parameter("attachment_limit", &value, NULL));
+	ASSERT_EQ(60, value);
 }
 
 /* What is refused. */
@@ -92,6 +96,7 @@ TEST_F(params, bad_values_are_refused_with_a_message)
 		{ "pasid_max=", "pasid_max", "" },
 		{ "region_limit=-1", "region_limit", "-1" },
 		{ "mapping_limit=all", "mapping_limit", "all" },
+		{ "attachment_limit=-1", "attachment_limit", "-1" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

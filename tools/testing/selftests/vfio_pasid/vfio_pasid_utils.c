@@ -218,9 +218,11 @@ static bool loaded_with(const struct limits *limits)
 	       !module_parameter("pasid_max", &now.max, NULL) &&
 	       !module_parameter("region_limit", &now.regions, NULL) &&
 	       !module_parameter("mapping_limit", &now.mappings, NULL) &&
+	       !module_parameter("attachment_limit", &now.attachments, NULL) &&
 	       now.quota == limits->quota && now.min == limits->min &&
 	       now.max == limits->max && now.regions == limits->regions &&
-	       now.mappings == limits->mappings;
+	       now.mappings == limits->mappings &&
+	       now.attachments == limits->attachments;
 }
 
 /* A process that has just died may still be closing its descriptors. */
@@ -271,7 +273,7 @@ static const char *type1_parameters(void)
 
 int use_modules(const struct limits *limits)
 {
-	char parameters[128];
+	char parameters[160];
 	int ret;
 
 	if (module_loaded("vfio_iommu_type1") && is_shim() &&
@@ -281,9 +283,9 @@ int use_modules(const struct limits *limits)
 	if (ret)
 		return ret;
 	snprintf(parameters, sizeof(parameters),
-		 "pasid_quota=%u pasid_min=%u pasid_max=%u region_limit=%u mapping_limit=%u",
+		 "pasid_quota=%u pasid_min=%u pasid_max=%u region_limit=%u mapping_limit=%u attachment_limit=%u",
 		 limits->quota, limits->min, limits->max, limits->regions,
-		 limits->mappings);
+		 limits->mappings, limits->attachments);
 	ret = load_module("vfio_pasid", parameters);
 	if (!ret)
 		ret = load_module("vfio_iommu_type1", type1_parameters());

@@ -44,10 +44,11 @@ struct limits {
 	unsigned int max;
 	unsigned int regions;
 	unsigned int mappings;
+	unsigned int attachments;
 };
 
 #define PASID_LIMITS(quota, min, max) \
-	((struct limits) { quota, min, max, 65535, 65535 })
+	((struct limits) { quota, min, max, 65535, 65535, 16384 })
 #define DEFAULT_LIMITS	PASID_LIMITS(1000, 1, PASID_LAST)
 
 enum type1 {
