@@ -272,6 +272,9 @@ struct vfio_iommu_aux_destroy {
  *               another kind, differs in enforced cache coherency from the
  *               device that the space was created for, or has a reserved
  *               region in the window where the space has no hole
+ *   ENOSPC      the process has as many attachments as it may have PASIDs, or
+ *               the system as many as the parameter attachment_limit allows,
+ *               or as leave the IOMMU enough domain ids for others
  *   ENOMEM      no memory
  */
 struct vfio_iommu_aux_attach {

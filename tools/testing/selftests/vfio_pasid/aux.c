@@ -355,6 +355,78 @@ TEST_F(aux, ENOSPC_if_the_range_is_used_up)
 	ASSERT_EQ(-ENOSPC, aux_create(self->container.fd));
 }
 
+/* Each attachment takes one of the domain ids of the IOMMU, which others need. */
+
+static void attach_two_until_told(int socket, void *arg)
+{
+	const int *index = arg;
+	struct container container;
+	int ret = container_open_device(&container, *index);
+
+	for (int i = 0; i < 2 && !ret; i++)
+		ret = aux_attach(container.fd, aux_create(container.fd),
+				 group_number(*index));
+	say(socket, ret);
+	hear(socket);
+}
+
+TEST_F(aux, ENOSPC_if_the_system_has_as_many_attachments_as_it_may)
+{
+	struct limits limits = DEFAULT_LIMITS;
+	int second = device_index(20, 1);
+	struct container stock;
+	struct peer peer;
+	long pasid;
+
+	container_close(&self->container);
+	limits.attachments = 3;
+	ASSERT_EQ(0, use_modules(&limits));
+	ASSERT_EQ(0, peer_start(&peer, attach_two_until_told, &second));
+	ASSERT_EQ(0, hear(peer.socket));
+	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	self->fd = self->container.fd;
+	ASSERT_EQ(0, aux_attach(self->fd, aux_create(self->fd), self->group));
+	pasid = aux_create(self->fd);
+	ASSERT_EQ(-ENOSPC, aux_attach(self->fd, pasid, self->group));
+	ASSERT_EQ(3, count_of("attachments"));
+	/* What is of stock is not counted. */
+	ASSERT_EQ(0, container_open(&stock, device_index(8, 0)));
+	container_close(&stock);
+
+	peer_kill(&peer);
+	for (int i = 0; i < 500 && count_of("attachments") > 1; i++)
+		usleep(10 * 1000);
+	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
+	ASSERT_EQ(0, aux_detach(self->fd, pasid, self->group));
+	ASSERT_EQ(1, count_of("attachments"));
+}
+
+TEST_F(aux, ENOSPC_if_the_process_has_as_many_attachments_as_pasids)
+{
+	int second = device_index(20, 1), group, device;
+	long first_space, second_space;
+
+	container_close(&self->container);
+	ASSERT_EQ(0, use_modules(&PASID_LIMITS(3, 1, PASID_LAST)));
+	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	self->fd = self->container.fd;
+	group = add_group(self->fd, second);
+	ASSERT_LE(0, group);
+	device = device_of(group, second);
+	ASSERT_LE(0, device);
+	first_space = aux_create(self->fd);
+	second_space = aux_create(self->fd);
+	ASSERT_EQ(0, aux_attach(self->fd, first_space, self->group));
+	ASSERT_EQ(0, aux_attach(self->fd, first_space, group_number(second)));
+	ASSERT_EQ(0, aux_attach(self->fd, second_space, self->group));
+	ASSERT_EQ(-ENOSPC, aux_attach(self->fd, second_space,
+				      group_number(second)));
+	ASSERT_EQ(0, aux_destroy(self->fd, first_space));
+	ASSERT_EQ(0, aux_attach(self->fd, second_space, group_number(second)));
+	close(device);
+	close(group);
+}
+
 TEST_F(aux, EOPNOTSUPP_if_no_group_can_use_pasids)
 {
 	struct container container;

@@ -7,6 +7,7 @@
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
+#include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -528,6 +529,54 @@ static long test_hold_group(void __user *arg)
 	return 0;
 }
 
+#ifdef CONFIG_KRETPROBES
+static atomic_t short_unmaps;
+
+static int shorten_unmap(struct kretprobe_instance *instance,
+			 struct pt_regs *regs)
+{
+	if (atomic_dec_if_positive(&short_unmaps) >= 0)
+		regs_set_return_value(regs, 0);
+	return 0;
+}
+
+static struct kretprobe unmap_probe = {
+	.kp.symbol_name = "iommu_unmap_fast",
+	.handler = shorten_unmap,
+};
+
+static bool unmap_probed;
+
+static long test_short_unmaps(unsigned long count)
+{
+	int ret;
+
+	if (!unmap_probed) {
+		ret = register_kretprobe(&unmap_probe);
+		if (ret)
+			return ret;
+		unmap_probed = true;
+	}
+	atomic_set(&short_unmaps, count);
+	return 0;
+}
+
+static void stop_probing(void)
+{
+	if (unmap_probed)
+		unregister_kretprobe(&unmap_probe);
+}
+#else
+static long test_short_unmaps(unsigned long count)
+{
+	return -EOPNOTSUPP;
+}
+
+static void stop_probing(void)
+{
+}
+#endif
+
 static void *to_handle(u64 handle)
 {
 	return (void *)(uintptr_t)handle;
@@ -703,6 +752,8 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 		return test_change_devices(cmd, user);
 	case VFIO_PASID_TEST_HOLD_GROUP:
 		return test_hold_group(user);
+	case VFIO_PASID_TEST_SHORT_UNMAPS:
+		return test_short_unmaps(arg);
 	case VFIO_PASID_TEST_OPEN_GATE:
 		return test_open_gate();
 	case VFIO_PASID_TEST_COUNTS:
@@ -725,7 +776,19 @@ static struct miscdevice test_miscdevice = {
 	.fops = &test_file_operations,
 	.mode = 0600,
 };
-module_misc_device(test_miscdevice);
+
+static int __init test_init(void)
+{
+	return misc_register(&test_miscdevice);
+}
+module_init(test_init);
+
+static void __exit test_exit(void)
+{
+	misc_deregister(&test_miscdevice);
+	stop_probing();
+}
+module_exit(test_exit);
 
 MODULE_DESCRIPTION("Lets the selftests of vfio_pasid call its kernel API");
 MODULE_LICENSE("GPL");

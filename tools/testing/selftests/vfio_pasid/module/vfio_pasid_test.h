@@ -105,6 +105,12 @@ struct vfio_pasid_test_host {
 #define VFIO_PASID_TEST_HOLD_GROUP	_IOW('P', 0x39, struct vfio_pasid_test_device)
 
 /*
+ * So many of the next calls of iommu_unmap_fast() say that they unmapped
+ * nothing, although they did. -EOPNOTSUPP: the kernel has no kretprobes.
+ */
+#define VFIO_PASID_TEST_SHORT_UNMAPS	_IO('P', 0x3a)
+
+/*
  * Containers as VFIO drives them, with a stock type1 that only counts, and
  * that waits in its ioctl when it is told to.
  */
