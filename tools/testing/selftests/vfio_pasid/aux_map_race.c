@@ -197,6 +197,9 @@ TEST_F_TIMEOUT(aux_map_race, map_against_unregister, PATIENCE)
 			continue;
 		}
 		gone++;
+		/* Not a moment later. */
+		ASSERT_EQ(0, count_of("pinned_pages"));
+		ASSERT_EQ(0, vm_locked());
 		ASSERT_EQ(0, register_memory(self->fd, 0, self->memory, SIZE));
 		wait_for(&walker, round);
 	}
