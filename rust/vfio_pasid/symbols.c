@@ -9,6 +9,23 @@
 
 #include "container.h"
 
+/*
+ * What kernel/stock.rs declares anew, and asserts to be laid out the same. Both
+ * sides change together.
+ */
+static_assert(sizeof(struct vfio_pasid_own_space) == 24);
+static_assert(offsetof(struct vfio_pasid_own_space, iova_last) == 8);
+static_assert(offsetof(struct vfio_pasid_own_space, pgsize_bitmap) == 16);
+static_assert(sizeof(struct vfio_pasid_stock_ops) == 72);
+static_assert(offsetof(struct vfio_pasid_stock_ops, open) == 8);
+static_assert(offsetof(struct vfio_pasid_stock_ops, release) == 16);
+static_assert(offsetof(struct vfio_pasid_stock_ops, ioctl) == 24);
+static_assert(offsetof(struct vfio_pasid_stock_ops, attach_group) == 32);
+static_assert(offsetof(struct vfio_pasid_stock_ops, detach_group) == 40);
+static_assert(offsetof(struct vfio_pasid_stock_ops, register_device) == 48);
+static_assert(offsetof(struct vfio_pasid_stock_ops, unregister_device) == 56);
+static_assert(offsetof(struct vfio_pasid_stock_ops, setup) == 64);
+
 /* Checked by Parameters::read() in kernel/params.rs. */
 unsigned int vfio_pasid_param_quota = 1000;
 module_param_named(pasid_quota, vfio_pasid_param_quota, uint, 0444);

@@ -2,7 +2,10 @@
 
 //! The stock type1 behind a container.
 
-use core::ptr::NonNull;
+use core::{
+    mem::{offset_of, size_of},
+    ptr::NonNull, //
+};
 
 use kernel::{
     bindings,
@@ -52,6 +55,22 @@ pub(crate) struct StockOps {
     unregister_device: unsafe extern "C" fn(data: *mut c_void, device: *mut vfio_device),
     setup: unsafe extern "C" fn(data: *mut c_void, choose: Choose, context: *mut c_void) -> c_int,
 }
+
+/// `symbols.c` asserts the same of the C structures.
+const _: () = {
+    assert!(size_of::<vfio_pasid_own_space>() == 24);
+    assert!(offset_of!(vfio_pasid_own_space, iova_last) == 8);
+    assert!(offset_of!(vfio_pasid_own_space, pgsize_bitmap) == 16);
+    assert!(size_of::<StockOps>() == 72);
+    assert!(offset_of!(StockOps, open) == 8);
+    assert!(offset_of!(StockOps, release) == 16);
+    assert!(offset_of!(StockOps, ioctl) == 24);
+    assert!(offset_of!(StockOps, attach_group) == 32);
+    assert!(offset_of!(StockOps, detach_group) == 40);
+    assert!(offset_of!(StockOps, register_device) == 48);
+    assert!(offset_of!(StockOps, unregister_device) == 56);
+    assert!(offset_of!(StockOps, setup) == 64);
+};
 
 // SAFETY: The table is constant, and its functions may be called on any thread.
 unsafe impl Sync for StockOps {}
