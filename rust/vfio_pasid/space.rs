@@ -92,7 +92,7 @@ mod tests {
         let mut space = NumberSpace::new(PasidRange::ALL)?;
         assert_eq!(space.take_highest(PasidRange::single(0), |_| false), None);
         assert_eq!(
-            space.take_highest(PasidRange::single(PASID_FIRST)),
+            space.take_highest(PasidRange::single(PASID_FIRST), |_| false),
             Some(PASID_FIRST)
         );
         assert_eq!(
@@ -100,7 +100,7 @@ mod tests {
             None
         );
         assert_eq!(
-            space.take_highest(PasidRange::single(PASID_LAST)),
+            space.take_highest(PasidRange::single(PASID_LAST), |_| false),
             Some(PASID_LAST)
         );
         assert_eq!(
