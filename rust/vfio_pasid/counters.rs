@@ -99,7 +99,7 @@ impl Counted {
     /// Counts one, unless there are as many as `limit`.
     pub(crate) fn one_below(kind: Kind, limit: usize) -> Option<Self> {
         let counter = &MODULE.get().counters.0[kind as usize];
-        add_below(counter, limit).then_some(Self { kind, amount: 1 })
+        add_below(counter, limit).then(|| Self { kind, amount: 1 })
     }
 
     /// Counts `amount`.

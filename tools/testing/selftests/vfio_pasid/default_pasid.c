@@ -263,14 +263,22 @@ TEST_F(default_pasid, a_number_of_the_host_is_never_given)
 	ASSERT_EQ(0, pasid_used(self->fd));
 }
 
-TEST_F(default_pasid, EBUSY_if_the_kernel_has_the_number_on_that_group)
+/* The domain has its number already, so there is no other to try. */
+TEST_F(default_pasid, EBUSY_if_the_number_is_taken_on_another_device)
 {
-	ASSERT_EQ(0, SET(1, 1));
-	ASSERT_EQ(-EBUSY, ATTACH(0, self->index));
-	ASSERT_EQ(-ENOENT, NUMBER(0, self->index));
-	ASSERT_NOTHING_TAKEN();
-	ASSERT_EQ(0, UNSET(1, 1));
+	int second = device_index(20, 1);
+	struct vfio_pasid_test_entry entry = {
+		.device = named(second), .domain = 2, .pasid = 1,
+	};
+
+	ASSERT_EQ(0, domain(self->module, 2, second));
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_SET, &entry));
 	ASSERT_EQ(0, ATTACH(0, self->index));
+	ASSERT_EQ(-EBUSY, ATTACH(0, second));
+	ASSERT_EQ(-ENOENT, NUMBER(0, second));
+	ASSERT_EQ(0, call(self->module, VFIO_PASID_TEST_UNSET, &entry));
+	ASSERT_EQ(0, ATTACH(0, second));
+	ASSERT_EQ(0, DETACH(0, second));
 	ASSERT_EQ(0, DETACH(0, self->index));
 	ASSERT_NOTHING_TAKEN();
 }
