@@ -226,6 +226,7 @@ impl Prospect {
     /// `ENOMEM`.
     pub(crate) fn new(group: &Group) -> Result<Self> {
         let ids = group.with_pasid_device(|device, _| device.domain_ids());
+        let ids = ids.transpose()?;
         Ok(Self {
             number: group.number(),
             reserved: reserved_regions(group)?,

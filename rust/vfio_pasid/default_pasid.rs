@@ -72,7 +72,7 @@ impl DefaultPasids {
         // Attaching to a device without PASIDs succeeds in the core, and does nothing.
         host.pasid_support().ok_or_else(eopnotsupp)?;
         let attach = |number| {
-            let permit = Permit::new(vmm.clone(), host.domain_ids())?;
+            let permit = Permit::new(vmm.clone(), host.domain_ids()?)?;
             Ok((attach(number)?, permit))
         };
         if let Some(attached) = self.find(domain) {

@@ -6,7 +6,8 @@ use core::{marker::PhantomData, ptr::NonNull};
 
 use kernel::{
     bindings,
-    ffi::c_long, //
+    ffi::c_long,
+    prelude::*, //
 };
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
@@ -76,10 +77,16 @@ impl GroupDevice<'_> {
     }
 
     /// How many domain ids the device's IOMMU has; `None` if its driver does not say.
-    pub(crate) fn domain_ids(self) -> Option<usize> {
-        // SAFETY: By the type invariant.
-        let ids = unsafe { vfio_pasid_helper_domain_ids(self.as_ptr()) };
-        usize::try_from(ids).ok().filter(|&ids| ids > 0)
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn domain_ids(self) -> Result<Option<usize>> {
+        // SAFETY: By the type invariant; what has PASIDs has an IOMMU.
+        match unsafe { vfio_pasid_helper_domain_ids(self.as_ptr()) } {
+            0 => Ok(None),
+            ids => usize::try_from(ids).map(Some).map_err(|_| ENOMEM),
+        }
     }
 
     /// Whether the IOMMU can make all of the device's accesses coherent.

@@ -3,9 +3,7 @@
  * Macros and inline functions of the kernel that neither the `bindings` nor the
  * `kernel` crate offers. One line each; used only by the files beside this one.
  */
-#include <linux/device.h>
 #include <linux/iommu.h>
-#include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -71,45 +69,6 @@ struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn)
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev)
 {
 	return dev_is_pci(dev) ? to_pci_dev(dev) : NULL;
-}
-
-/* The attribute of an IOMMU's sysfs folder that has this name. */
-static struct attribute *find_attribute(struct device *dev, const char *name)
-{
-	const struct attribute_group **group;
-	struct attribute **attr;
-
-	for (group = dev->groups; group && *group; group++)
-		for (attr = (*group)->attrs; attr && *attr; attr++)
-			if (!strcmp((*attr)->name, name))
-				return *attr;
-	return NULL;
-}
-
-/*
- * VT-d says how many domain ids it has in sysfs, and nowhere else that a module
- * may look (domains_supported_show() of drivers/iommu/intel/iommu.c).
- */
-long vfio_pasid_helper_domain_ids(struct device *dev)
-{
-	struct device *iommu = dev->iommu->iommu_dev->dev;
-	struct device_attribute *shown;
-	struct attribute *attr;
-	unsigned long ids = 0;
-	char *text;
-
-	attr = iommu ? find_attribute(iommu, "domains_supported") : NULL;
-	if (!attr)
-		return 0;
-	shown = container_of(attr, struct device_attribute, attr);
-	/* A page, which is what sysfs_emit() demands. */
-	text = (char *)get_zeroed_page(GFP_KERNEL);
-	if (!text)
-		return -ENOMEM;
-	if (shown->show(iommu, shown, text) > 0 && kstrtoul(text, 10, &ids))
-		ids = 0;
-	free_page((unsigned long)text);
-	return ids;
 }
 
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device)
