@@ -5,6 +5,8 @@
  */
 #include <kselftest_harness.h>
 
+#include <time.h>
+
 #include "pasid_device.h"
 
 #define DOMAIN_IDS	65536	/* of the emulated VT-d; a quarter is spared */
