@@ -15,12 +15,16 @@ use crate::{
             VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
             VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED, //
         },
-        pci::{PciDevice, ResetScope},
+        pci::{Address, PciDevice, ResetScope},
         vfio::{PinnedDevice, SetGuard}, //
     }, //
 };
 
 /// Whom a hot reset hits.
+///
+/// # Invariants
+///
+/// The device that was asked for is one of them.
 pub(crate) struct Affected {
     devices: KVec<HotResetDevice>,
 }
@@ -31,9 +35,9 @@ impl Affected {
     /// # Errors
     ///
     /// `ENODEV` if neither the device's slot nor its bus can be reset; `EAGAIN` if a device was
-    /// added meanwhile; `ENOMEM`.
+    /// added, or the slot changed, meanwhile; `ENOMEM`.
     pub(crate) fn find(device: &PinnedDevice, view: &View, set: &SetGuard<'_>) -> Result<Self> {
-        let scope = ResetScope::of(PciDevice::of(device.device()).ok_or(ENODEV)?)?;
+        let scope = ResetScope::of(device)?;
         let mut count = 0;
         scope.for_each(|_| {
             count += 1;
@@ -41,17 +45,17 @@ impl Affected {
         })?;
 
         let mut devices = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        scope.for_each(|device| {
-            let address = device.address();
+        let mut found = false;
+        scope.for_each(|hit| {
+            found |= PciDevice::of(device.device()) == Some(hit);
             devices
-                .push_within_capacity(HotResetDevice {
-                    devid: devid(device, view, set),
-                    segment: address.segment,
-                    bus: address.bus,
-                    devfn: address.devfn,
-                })
+                .push_within_capacity(entry(hit.address(), devid(hit, view, set)))
                 .map_err(|_| EAGAIN)
         })?;
+        if !found {
+            return Err(EAGAIN);
+        }
+        // INVARIANT: It was found.
         Ok(Self { devices })
     }
 
@@ -71,6 +75,16 @@ impl Affected {
         } else {
             VFIO_PCI_HOT_RESET_FLAG_DEV_ID
         }
+    }
+}
+
+/// What is said of the device at `address`.
+fn entry(address: Address, devid: u32) -> HotResetDevice {
+    HotResetDevice {
+        devid,
+        segment: address.segment,
+        bus: address.bus,
+        devfn: address.devfn,
     }
 }
 

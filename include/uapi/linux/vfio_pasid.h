@@ -483,7 +483,7 @@ struct vfio_iommu_setup {
  *   ENOENT  no such device is open through this container
  *   ENODEV  also: neither its slot nor its bus can be reset
  *   ENOSPC  more devices than there is room for; only @count is filled in
- *   EAGAIN  a device was added meanwhile: try again
+ *   EAGAIN  a device was added, or the slot changed, meanwhile: try again
  *   ENOMEM  no memory
  */
 struct vfio_iommu_hot_reset_info {

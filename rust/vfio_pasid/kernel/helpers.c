@@ -125,6 +125,11 @@ struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 	return NULL;
 }
 
+void *vfio_pasid_helper_vfio_set_id(struct vfio_device *device)
+{
+	return device->dev_set->set_id;
+}
+
 unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device)
 {
 	return device->index;

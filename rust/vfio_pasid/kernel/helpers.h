@@ -38,6 +38,7 @@ void vfio_pasid_helper_warn_not_attached(void);
 void vfio_pasid_helper_warn_short_unmap(void);
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 						    struct device *dev);
+void *vfio_pasid_helper_vfio_set_id(struct vfio_device *device);
 unsigned int vfio_pasid_helper_vfio_index(struct vfio_device *device);
 int vfio_pasid_helper_pci_domain_nr(struct pci_dev *pdev);
 

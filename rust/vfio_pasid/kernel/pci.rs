@@ -7,10 +7,14 @@ use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
     ffi::{c_int, c_void},
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{Acquire, Atomic}, //
 };
 
-use super::device::GroupDevice;
+use super::{
+    device::GroupDevice,
+    vfio::{PinnedDevice, SetId}, //
+};
 
 #[allow(improper_ctypes)]
 extern "C" {
@@ -34,7 +38,7 @@ pub(crate) struct Address {
 /// # Invariants
 ///
 /// The device is valid for `'a`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct PciDevice<'a>(NonNull<bindings::pci_dev>, PhantomData<&'a ()>);
 
 impl<'a> PciDevice<'a> {
@@ -52,7 +56,7 @@ impl<'a> PciDevice<'a> {
         unsafe {
             Address {
                 segment: vfio_pasid_helper_pci_domain_nr(self.as_ptr()) as u16,
-                bus: (*(*self.as_ptr()).bus).number,
+                bus: (*self.bus()).number,
                 devfn: (*self.as_ptr()).devfn as u8,
             }
         }
@@ -66,6 +70,11 @@ impl<'a> PciDevice<'a> {
 
     fn as_ptr(self) -> *mut bindings::pci_dev {
         self.0.as_ptr()
+    }
+
+    fn bus(self) -> *mut bindings::pci_bus {
+        // SAFETY: By the type invariant; a function keeps its bus.
+        unsafe { (*self.as_ptr()).bus }
     }
 
     /// Calls `look` for every function on the bus of this one and on the buses below it, until one
@@ -97,38 +106,47 @@ impl<'a> PciDevice<'a> {
             result: Ok(()),
         };
         // SAFETY: The function keeps its bus; `walk` outlives the call.
-        unsafe {
-            bindings::pci_walk_bus(
-                (*self.as_ptr()).bus,
-                Some(call::<F>),
-                (&raw mut walk).cast(),
-            )
-        };
+        unsafe { bindings::pci_walk_bus(self.bus(), Some(call::<F>), (&raw mut walk).cast()) };
         walk.result
     }
 
-    /// Whether the function, or a bridge above it, is in `slot`.
-    fn is_below(self, slot: *mut bindings::pci_slot) -> bool {
-        let mut pdev = self.as_ptr();
-        while !pdev.is_null() {
+    /// The function on `bus` that this one is, or is below.
+    fn on_bus(self, bus: *mut bindings::pci_bus) -> Option<Self> {
+        let mut pdev = self.0;
+        loop {
             // SAFETY: A function's bus, and the bridge above that, stay for as long as it does.
-            unsafe {
-                let bus = (*pdev).bus;
-                if bus == (*slot).bus {
-                    return (*pdev).slot == slot;
+            let above = unsafe {
+                let own = (*pdev.as_ptr()).bus;
+                if own == bus {
+                    return Some(Self(pdev, PhantomData));
                 }
-                pdev = (*bus).self_;
-            }
+                (*own).self_
+            };
+            pdev = NonNull::new(above)?;
         }
-        false
+    }
+
+    /// The slot that it is in at the moment.
+    fn slot(self) -> Option<SlotId> {
+        // SAFETY: By the type invariant. The field is a pointer, and changes as a whole.
+        let slot = unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).slot) }.load(Acquire);
+        (!slot.is_null()).then(|| SlotId(slot.addr()))
     }
 }
 
-/// What a hot reset of a device resets: its slot if that can be done, or else its bus. VFIO
-/// chooses so too (`vfio_pci_ioctl_get_pci_hot_reset_info()`).
+/// Which `struct pci_slot` it is: an address, to compare. `pci_slot_mutex`, which guards slots, is
+/// not exported, and the hot-plug driver may free a slot at any time, so none is ever looked into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SlotId(usize);
+
+/// What a hot reset of a device resets: its slot, or else its bus.
+///
+/// `pci_probe_reset_slot()` looks into the slot, so it cannot be asked. VFIO has asked it when the
+/// device was bound: then the device set is that of the slot. A slot of which this is not known is
+/// taken for the whole bus, which no slot exceeds.
 pub(crate) struct ResetScope<'a> {
     device: PciDevice<'a>,
-    slot: Option<NonNull<bindings::pci_slot>>,
+    slot: Option<SlotId>,
 }
 
 impl<'a> ResetScope<'a> {
@@ -137,43 +155,43 @@ impl<'a> ResetScope<'a> {
     /// # Errors
     ///
     /// `ENODEV` if neither slot nor bus can be reset.
-    pub(crate) fn of(device: PciDevice<'a>) -> Result<Self> {
-        let mut scope = Err(ENODEV);
-        // The first function of the bus will do; there is one, `device`.
+    pub(crate) fn of(device: &'a PinnedDevice) -> Result<Self> {
+        let SetId(set) = device.set_id();
+        let device = PciDevice::of(device.device()).ok_or(ENODEV)?;
+        let slot = device.slot().filter(|&slot| slot == SlotId(set));
+        // The kernel looks at all functions of the bus, and nothing but `pci_bus_sem` keeps those
+        // from going away. The first one will do; there is one, `device`.
+        let mut resettable = false;
         let _: Result = device.walk_bus(|_| {
-            scope = Self::probe(device);
+            // SAFETY: The function keeps its bus.
+            resettable = unsafe { bindings::pci_probe_reset_bus(device.bus()) } == 0;
             Err(EINTR)
         });
-        scope
-    }
-
-    /// For a callback of [`PciDevice::walk_bus`]: the kernel looks at all functions of the bus, and
-    /// nothing but `pci_bus_sem` keeps those from going away.
-    fn probe(device: PciDevice<'a>) -> Result<Self> {
-        // SAFETY: The device is valid. A null slot is what the function answers ENOTTY to.
-        let (slot, by_slot, by_bus) = unsafe {
-            let slot = (*device.as_ptr()).slot;
-            (
-                slot,
-                bindings::pci_probe_reset_slot(slot) == 0,
-                bindings::pci_probe_reset_bus((*device.as_ptr()).bus) == 0,
-            )
-        };
-        match (by_slot, by_bus) {
-            (true, _) => Ok(Self {
-                device,
-                slot: NonNull::new(slot),
-            }),
-            (false, true) => Ok(Self { device, slot: None }),
-            (false, false) => Err(ENODEV),
+        // What forbids the reset of a slot, forbids that of its bus.
+        if !resettable {
+            return Err(ENODEV);
         }
+        Ok(Self { device, slot })
     }
 
     /// Calls `look` for every function that the reset hits, until one fails. Takes `pci_bus_sem`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if the slot changed meanwhile.
     pub(crate) fn for_each(&self, mut look: impl FnMut(PciDevice<'_>) -> Result) -> Result {
-        self.device.walk_bus(|device| match self.slot {
-            Some(slot) if !device.is_below(slot.as_ptr()) => Ok(()),
-            _ => look(device),
-        })
+        self.device.walk_bus(|function| {
+            let slot = function.on_bus(self.device.bus()).and_then(PciDevice::slot);
+            match (self.slot, slot) {
+                (Some(own), Some(other)) if own != other => Ok(()),
+                // Functions enter and leave a slot one after another, so one without a slot may
+                // be of ours as well.
+                _ => look(function),
+            }
+        })?;
+        if self.slot.is_some() && self.device.slot() != self.slot {
+            return Err(EAGAIN);
+        }
+        Ok(())
     }
 }

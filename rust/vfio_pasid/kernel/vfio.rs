@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::to_result,
-    ffi::{c_int, c_uint},
+    ffi::{c_int, c_uint, c_void},
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -32,8 +32,14 @@ extern "C" {
         device: *mut vfio_device,
         dev: *mut bindings::device,
     ) -> *mut vfio_device;
+    fn vfio_pasid_helper_vfio_set_id(device: *mut vfio_device) -> *mut c_void;
     fn vfio_pasid_helper_vfio_index(device: *mut vfio_device) -> c_uint;
 }
+
+/// The address of what a device set was made of when its first device was bound: of the slot, if
+/// that could be reset, or else of the bus, or of the device alone. It may be gone: to compare.
+#[derive(Clone, Copy)]
+pub(super) struct SetId(pub(super) usize);
 
 /// Which device it is: for comparing, it keeps nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +83,12 @@ impl PinnedDevice {
     pub(crate) fn id(&self) -> u32 {
         // SAFETY: The device is registered. Its index is from an IDA, so there is one above it.
         unsafe { vfio_pasid_helper_vfio_index(self.0.as_ptr()) + 1 }
+    }
+
+    /// What VFIO made the device's set of.
+    pub(super) fn set_id(&self) -> SetId {
+        // SAFETY: The device is registered, so it has a set.
+        SetId(unsafe { vfio_pasid_helper_vfio_set_id(self.0.as_ptr()) }.addr())
     }
 
     /// Holds `dev_set->lock`, under which VFIO opens and closes the device.

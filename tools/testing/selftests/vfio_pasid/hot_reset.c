@@ -794,6 +794,7 @@ struct asker {
 	int container;
 	const struct function *function;
 	const struct changing *may;
+	u32 count;		/* of functions, if that does not change */
 	bool stop;
 	bool ended;
 	long answers;
@@ -820,6 +821,7 @@ static void *ask_on(void *arg)
 		}
 		__atomic_add_fetch(&asker->answers, 1, __ATOMIC_RELAXED);
 		if (answer.info.flags != flags_for(&answer) ||
+		    (asker->count && answer.info.count != asker->count) ||
 		    !is_possible(&answer, asker->may)) {
 			asker->impossible = answer;
 			break;
@@ -835,6 +837,10 @@ static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
 	asker->ended = false;
 	ASSERT_EQ(0, pthread_create(&asker->thread, NULL, ask_on, asker));
 }
+
+/* The hot-plug driver of the port above PORT_0, and what it drives. */
+#define PCIEHP		"/sys/bus/pci_express/drivers/pciehp/"
+#define PORT_SERVICE	"0000:00:1c.0:pcie004"
 
 /* Changes and answers: who asks waits while a device is opened and reset. */
 #define ENOUGH	30
@@ -905,6 +911,7 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 		.may = &may,
 	};
 	struct answer answer;
+	int bound = 0;
 
 	self->plugged = *AT(SHARED_1);
 	self->plugged.devfn = 3 << 3;
@@ -919,8 +926,17 @@ TEST_F_TIMEOUT(hot_reset, a_device_that_is_plugged_in_meanwhile, 2 * PATIENCE)
 	ASSERT_EQ(NOT_OWNED, devid(&answer, &plugged));
 	ASSERT_EQ(-EINVAL, reset(device, &self->owner));
 
-	/* It is hit by the reset, so it has to be bound as well. */
-	ASSERT_EQ(0, function_bind(&plugged, "vfio-pci"));
+	/*
+	 * It is hit by the reset, so it has to be bound as well. It is in sysfs
+	 * a moment before it may have a driver.
+	 */
+	for (int i = 0; i < 100; i++) {
+		bound = function_bind(&plugged, "vfio-pci");
+		if (bound != -ENODEV)
+			break;
+		usleep(10 * 1000);
+	}
+	ASSERT_EQ(0, bound);
 	ASSERT_EQ(0, ask(self->owner.fd, AT(SHARED_1), &answer));
 	ASSERT_EQ(OWNED, devid(&answer, &plugged));
 	ASSERT_EQ(0, reset(device, &self->owner));
@@ -1041,6 +1057,45 @@ TEST_F_TIMEOUT(hot_reset, a_group_that_comes_and_goes, PATIENCE)
 	}
 	stop_asking(_metadata, &asker);
 	close(group);
+}
+
+/*
+ * The slot is freed, and made anew, while nobody has a reference to it but its
+ * hot-plug driver. All functions stay where they are.
+ */
+TEST_F_TIMEOUT(hot_reset, a_slot_that_comes_and_goes, PATIENCE)
+{
+	struct changing may = {
+		AT(PORT_0), AT(PORT_2), AT(PORT_3),
+		{ OWNED, OWNED, OWNED, OWNED },
+	};
+	struct asker asker = {
+		.container = self->owner.fd,
+		.function = AT(PORT_0),
+		.may = &may,
+		.count = 4,
+	};
+	int device;
+
+	if (access(PCIEHP PORT_SERVICE, F_OK))
+		SKIP(return, "the firmware does the hot-plugging");
+	device = open_device(PORT_0);
+	ASSERT_EQ(0, owner_add(&self->owner, AT(PORT_2)));
+	start_asking(_metadata, &asker);
+	for (int i = 0; go_on(&asker, i); i++) {
+		EXPECT_EQ(0, write_file(PCIEHP "unbind", PORT_SERVICE));
+		EXPECT_EQ(0, write_file(PCIEHP "bind", PORT_SERVICE));
+	}
+	stop_asking(_metadata, &asker);
+
+	/* The set is of the first slot; now there is none, then another one. */
+	ASSERT_EQ(0, owner_add(&self->owner, AT(PORT_1)));
+	EXPECT_EQ(0, write_file(PCIEHP "unbind", PORT_SERVICE));
+	CHECK(PORT_0, device, { PORT_0, OPEN }, { PORT_1, OWNED },
+	      { PORT_2, OWNED }, { PORT_3, OWNED });
+	EXPECT_EQ(0, write_file(PCIEHP "bind", PORT_SERVICE));
+	CHECK(PORT_0, device, { PORT_0, OPEN }, { PORT_1, OWNED },
+	      { PORT_2, OWNED }, { PORT_3, OWNED });
 }
 
 TEST_HARNESS_MAIN
