@@ -210,7 +210,7 @@ pub(crate) fn setup(caller: &Caller<'_>, setup: &mut Setup) -> Result {
 /// VFIO_IOMMU_HOT_RESET_INFO.
 pub(crate) fn hot_reset_info(caller: &Caller<'_>, info: &HotResetInfo) -> Result<Affected> {
     let address = Address {
-        segment: info.segment,
+        segment: info.segment.into(),
         bus: info.bus,
         devfn: info.devfn,
     };

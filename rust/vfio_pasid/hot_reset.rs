@@ -49,7 +49,7 @@ impl Affected {
         scope.for_each(|hit| {
             found |= PciDevice::of(device.device()) == Some(hit);
             devices
-                .push_within_capacity(entry(hit.address(), devid(hit, view, set)))
+                .push_within_capacity(entry(hit.address(), devid(hit, view, set))?)
                 .map_err(|_| EAGAIN)
         })?;
         if !found {
@@ -79,13 +79,17 @@ impl Affected {
 }
 
 /// What is said of the device at `address`.
-fn entry(address: Address, devid: u32) -> HotResetDevice {
-    HotResetDevice {
+///
+/// # Errors
+///
+/// `ENOENT` if the structure cannot say the segment. Who asks has named it, so it can.
+fn entry(address: Address, devid: u32) -> Result<HotResetDevice> {
+    Ok(HotResetDevice {
         devid,
-        segment: address.segment,
+        segment: address.segment.try_into().map_err(|_| ENOENT)?,
         bus: address.bus,
         devfn: address.devfn,
-    }
+    })
 }
 
 /// Whose a device is: VFIO resets only what is in the device set (it is bound to a vfio driver,

@@ -480,7 +480,8 @@ struct vfio_iommu_setup {
  *
  * Errors:
  *
- *   ENOENT  no such device is open through this container
+ *   ENOENT  no such device is open through this container. One in a segment above
+ *           0xffff (VMD) cannot be asked for, as @segment cannot say it
  *   ENODEV  also: neither its slot nor its bus can be reset
  *   ENOSPC  more devices than there is room for; only @count is filled in
  *   EAGAIN  a device was added, or the slot changed, meanwhile: try again

@@ -25,8 +25,8 @@ extern "C" {
 /// The address of a PCI function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Segment (PCI domain).
-    pub(crate) segment: u16,
+    /// Segment (PCI domain). VMD's are above 0xffff.
+    pub(crate) segment: u32,
     /// Bus.
     pub(crate) bus: u8,
     /// Device and function.
@@ -55,7 +55,7 @@ impl<'a> PciDevice<'a> {
         // SAFETY: By the type invariant; a function keeps its bus and number.
         unsafe {
             Address {
-                segment: vfio_pasid_helper_pci_domain_nr(self.as_ptr()) as u16,
+                segment: vfio_pasid_helper_pci_domain_nr(self.as_ptr()) as u32,
                 bus: (*self.bus()).number,
                 devfn: (*self.as_ptr()).devfn as u8,
             }

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include "module/vfio_pasid_test.h"
 #include "vfio_pasid_utils.h"
 
 enum {
@@ -665,6 +666,35 @@ TEST_F(hot_reset, what_is_not_open_through_the_container_is_ENOENT)
 	ASSERT_EQ(-ENOENT, ask(self->owner.fd, AT(PORT_0), &answer));
 	close(theirs);
 	ASSERT_EQ(-ENOENT, ask(self->other.fd, AT(PORT_1), &answer));
+}
+
+/*
+ * VMD's segments start at 0x10000, which the structure cannot say. Segment 0 is
+ * another one.
+ */
+TEST_F(hot_reset, a_segment_above_16_bits_is_ENOENT)
+{
+	struct vfio_pasid_test_segment segment = { .xor = 0x10000 };
+	struct answer answer;
+	long ret[2];
+	int module;
+
+	ASSERT_EQ(0, use_test_module(&DEFAULT_LIMITS));
+	module = open(VFIO_PASID_TEST_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, module);
+	open_device(PORT_0);
+	ASSERT_EQ(0, ask(self->owner.fd, AT(PORT_0), &answer));
+	snprintf(segment.device.address, sizeof(segment.device.address),
+		 "%s", AT(PORT_0)->address);
+	ret[0] = call(module, VFIO_PASID_TEST_SEGMENT, &segment);
+	ret[1] = ask(self->owner.fd, AT(PORT_0), &answer);
+	snprintf(segment.device.address, sizeof(segment.device.address),
+		 "1%s", AT(PORT_0)->address);
+	EXPECT_EQ(0, call(module, VFIO_PASID_TEST_SEGMENT, &segment));
+	close(module);
+	EXPECT_EQ(0, ret[0]);
+	EXPECT_EQ(-ENOENT, ret[1]);
+	ASSERT_EQ(0, ask(self->owner.fd, AT(PORT_0), &answer));
 }
 
 TEST_F(hot_reset, argsz_too_short_is_EINVAL)

@@ -682,6 +682,23 @@ static long test_counts(void __user *arg)
 	return copy_to_user(arg, &seen, sizeof(seen)) ? -EFAULT : 0;
 }
 
+static long test_segment(void __user *arg)
+{
+	struct vfio_pasid_test_segment segment;
+	struct pci_sysdata *host;
+	struct pci_dev *pdev;
+
+	if (copy_from_user(&segment, arg, sizeof(segment)))
+		return -EFAULT;
+	pdev = find_device(&segment.device);
+	if (!pdev)
+		return -ENXIO;
+	host = to_pci_sysdata(pdev->bus);
+	WRITE_ONCE(host->domain, host->domain ^ segment.xor);
+	pci_dev_put(pdev);
+	return 0;
+}
+
 /* The device */
 
 static int test_file_open(struct inode *inode, struct file *file)
@@ -754,6 +771,8 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 		return test_hold_group(user);
 	case VFIO_PASID_TEST_SHORT_UNMAPS:
 		return test_short_unmaps(arg);
+	case VFIO_PASID_TEST_SEGMENT:
+		return test_segment(user);
 	case VFIO_PASID_TEST_OPEN_GATE:
 		return test_open_gate();
 	case VFIO_PASID_TEST_COUNTS:

@@ -104,11 +104,23 @@ struct vfio_pasid_test_host {
 /* Holds the mutex of the device's IOMMU group until VFIO_PASID_TEST_OPEN_GATE */
 #define VFIO_PASID_TEST_HOLD_GROUP	_IOW('P', 0x39, struct vfio_pasid_test_device)
 
+struct vfio_pasid_test_segment {
+	struct vfio_pasid_test_device device;
+	__u32 xor;
+};
+
+/*
+ * Changes the segment that the devices below the host bridge of one are in: no
+ * emulated machine has one above 0xffff. Until it is changed back, the kernel
+ * cannot read their configuration, and sysfs has the old names.
+ */
+#define VFIO_PASID_TEST_SEGMENT	_IOW('P', 0x3a, struct vfio_pasid_test_segment)
+
 /*
  * So many of the next calls of iommu_unmap_fast() say that they unmapped
  * nothing, although they did. -EOPNOTSUPP: the kernel has no kretprobes.
  */
-#define VFIO_PASID_TEST_SHORT_UNMAPS	_IO('P', 0x3a)
+#define VFIO_PASID_TEST_SHORT_UNMAPS	_IO('P', 0x3b)
 
 /*
  * Containers as VFIO drives them, with a stock type1 that only counts, and
