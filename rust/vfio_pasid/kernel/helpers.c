@@ -76,17 +76,14 @@ struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device)
 	return device->dev;
 }
 
-/* As vfio_device_try_get_registration(), of a device that is registered. */
-void vfio_pasid_helper_vfio_pin(struct vfio_device *device)
+bool vfio_pasid_helper_vfio_pin(struct vfio_device *device)
 {
-	refcount_inc(&device->refcount);
+	return vfio_device_try_get_registration(device);
 }
 
-/* As vfio_device_put_registration(), which VFIO does not export. */
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device)
 {
-	if (refcount_dec_and_test(&device->refcount))
-		complete(&device->comp);
+	vfio_device_put_registration(device);
 }
 
 int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device)
@@ -109,20 +106,14 @@ void vfio_pasid_helper_warn_short_unmap(void)
 	WARN_ONCE(1, "iommu_unmap_fast() unmapped less than it was asked to\n");
 }
 
-/*
- * As vfio_find_device_in_devset(), pinned. A member that is being unregistered
- * is passed over.
- */
+/* Pinned. A member that is being unregistered is passed over. */
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 						    struct device *dev)
 {
 	struct vfio_device *member;
 
-	list_for_each_entry(member, &device->dev_set->device_list, dev_set_list)
-		if (member->dev == dev)
-			return refcount_inc_not_zero(&member->refcount) ?
-			       member : NULL;
-	return NULL;
+	member = vfio_find_device_in_devset(device->dev_set, dev);
+	return member && vfio_device_try_get_registration(member) ? member : NULL;
 }
 
 void *vfio_pasid_helper_vfio_set_id(struct vfio_device *device)

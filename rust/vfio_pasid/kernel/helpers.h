@@ -30,7 +30,7 @@ struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 long vfio_pasid_helper_domain_ids(struct device *dev);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
-void vfio_pasid_helper_vfio_pin(struct vfio_device *device);
+bool vfio_pasid_helper_vfio_pin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device);
 int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device);

@@ -2,16 +2,20 @@
 
 //! Reserved regions: IO addresses that the devices of a group must not have mapped.
 
-use core::ptr::null_mut;
+use core::mem::offset_of;
 
 use kernel::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    types::Opaque, //
 };
 
 use super::group::Group;
 use crate::window::Interval;
+
+// What makes an entry of the list a region.
+const _: () = assert!(offset_of!(bindings::iommu_resv_region, list) == 0);
 
 /// The reserved regions of `group`, but for those that assigning a device relaxes
 /// (`vfio_iommu_resv_exclude()` of the stock type1 draws the same line).
@@ -20,13 +24,10 @@ use crate::window::Interval;
 ///
 /// `ENOMEM`.
 pub(crate) fn reserved_regions(group: &Group) -> Result<KVec<Interval>> {
-    let mut list = bindings::list_head {
-        next: null_mut(),
-        prev: null_mut(),
-    };
-    let head = &raw mut list;
-    list.next = head;
-    list.prev = head;
+    let list = Opaque::uninit();
+    let head = list.get();
+    // SAFETY: There is room for a list's head.
+    unsafe { bindings::INIT_LIST_HEAD(head) };
     // SAFETY: The caller holds a reference to the group; `list` is an empty list that stays where
     // it is.
     let mut result = to_result(unsafe {
@@ -37,7 +38,7 @@ pub(crate) fn reserved_regions(group: &Group) -> Result<KVec<Interval>> {
     // SAFETY: `list` is the head of a valid list, of which the loop changes nothing but the way.
     let mut entry = unsafe { (*head).next };
     while entry != head {
-        // SAFETY: Every entry is the first member of a region that `kmalloc()` made and that is
+        // SAFETY: Every entry is the first member (see above) of a region that `kmalloc()` made and that is
         // ours now (`iommu_alloc_resv_region()`); it is read before it is freed.
         let (region, next) = unsafe {
             let region = entry.cast::<bindings::iommu_resv_region>().read();

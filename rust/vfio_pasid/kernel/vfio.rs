@@ -24,7 +24,7 @@ pub(crate) struct vfio_device {
 #[allow(improper_ctypes)]
 extern "C" {
     fn vfio_pasid_helper_vfio_dev(device: *mut vfio_device) -> *mut bindings::device;
-    fn vfio_pasid_helper_vfio_pin(device: *mut vfio_device);
+    fn vfio_pasid_helper_vfio_pin(device: *mut vfio_device) -> bool;
     fn vfio_pasid_helper_vfio_unpin(device: *mut vfio_device);
     fn vfio_pasid_helper_vfio_set_lock(device: *mut vfio_device) -> c_int;
     fn vfio_pasid_helper_vfio_set_unlock(device: *mut vfio_device);
@@ -64,8 +64,9 @@ impl PinnedDevice {
     /// `device` is registered during the call.
     pub(crate) unsafe fn new(device: NonNull<vfio_device>) -> Self {
         // SAFETY: By the caller's promise the count is not 0.
+        let pinned = unsafe { vfio_pasid_helper_vfio_pin(device.as_ptr()) };
+        debug_assert!(pinned);
         // INVARIANT: That count.
-        unsafe { vfio_pasid_helper_vfio_pin(device.as_ptr()) };
         Self(device)
     }
 
