@@ -2,6 +2,8 @@
 
 //! Registered memory of a process: each range is pinned and charged once, for all its containers.
 
+use core::mem::replace;
+
 use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
@@ -10,7 +12,7 @@ use kernel::{
 
 use crate::{
     counters::{Counted, Kind},
-    kernel::{pages::PinnedPages, trace},
+    kernel::{notifier::Watch, pages::PinnedPages, trace},
     mm::VfioMmRef,
     window::Interval,
     MODULE, //
@@ -29,18 +31,37 @@ pub(crate) struct Memory {
 struct Entry {
     start: u64,
     writable: bool,
-    /// How many containers hold it.
+    /// How many containers hold it, and how many threads look whether theirs may.
     holders: usize,
+    /// How many threads look.
+    looking: usize,
     /// `None` while the pages are being pinned or unpinned.
-    pages: Option<Arc<PinnedPages>>,
+    settled: Option<Settled>,
+}
+
+impl Entry {
+    /// Whether a container holds it; else it goes when all that look find something else there.
+    fn is_held(&self) -> bool {
+        self.holders > self.looking
+    }
+}
+
+/// What an [`Entry`] has. Never dropped with the lock of [`Memory`] held.
+#[derive(Clone)]
+struct Settled {
+    watch: Arc<Watch>,
+    pages: Arc<PinnedPages>,
 }
 
 /// What is found where a range is to be registered.
 enum Found {
     Nothing,
-    /// The very range. The caller holds it now.
-    Same(Arc<PinnedPages>),
-    /// Something that is being pinned or unpinned.
+    /// The very range. The caller holds it now, but has to look if it is suspect.
+    Same {
+        settled: Settled,
+        suspect: bool,
+    },
+    /// Something that is being pinned or unpinned, or that nobody holds when all have looked.
     Unsettled,
 }
 
@@ -63,14 +84,27 @@ impl Memory {
             return Ok(Found::Nothing);
         }
         let same = entry.start == range.start() && last == range.last();
-        match &entry.pages {
+        match &entry.settled {
             None => Ok(Found::Unsettled),
-            Some(pages) if same && entry.writable == writable => {
+            Some(settled) if same && entry.writable == writable => {
+                let suspect = settled.watch.is_suspect();
                 entry.holders += 1;
-                Ok(Found::Same(pages.clone()))
+                entry.looking += usize::from(suspect);
+                Ok(Found::Same {
+                    settled: settled.clone(),
+                    suspect,
+                })
             }
+            Some(_) if !entry.is_held() => Ok(Found::Unsettled),
             Some(_) => Err(EEXIST),
         }
+    }
+
+    /// Whether nobody holds the range that ends with `last`, but somebody looks whether to.
+    fn is_undecided(&self, last: u64) -> bool {
+        self.regions
+            .get(&last)
+            .is_some_and(|entry| !entry.is_held())
     }
 
     /// Counts a mapping.
@@ -96,6 +130,8 @@ impl Memory {
 struct Place {
     vmm: VfioMmRef,
     last: u64,
+    /// It is one of those that look.
+    looking: bool,
 }
 
 impl Place {
@@ -115,21 +151,37 @@ impl Place {
             start: range.start(),
             writable,
             holders: 1,
-            pages: None,
+            looking: 0,
+            settled: None,
         };
         memory.regions.insert(spare.into_node(range.last(), entry));
         Ok(Self {
             vmm,
             last: range.last(),
+            looking: false,
         })
     }
 
-    /// Gives the entry its pages.
-    fn settle(&self, pages: Arc<PinnedPages>) {
+    /// Gives the entry what it has from now on.
+    fn settle(&self, settled: Settled) {
         if let Some(entry) = self.vmm.memory().regions.get_mut(&self.last) {
-            entry.pages = Some(pages);
+            entry.settled = Some(settled);
         }
         self.vmm.memory_settled();
+    }
+
+    /// It has looked, and is a container's.
+    fn looked(&mut self) {
+        if let Some(entry) = self.vmm.memory().regions.get_mut(&self.last) {
+            entry.looking -= usize::from(replace(&mut self.looking, false));
+        }
+        self.vmm.memory_settled();
+    }
+
+    /// Whether a container holds the range.
+    fn is_held(&self) -> bool {
+        let memory = self.vmm.memory();
+        memory.regions.get(&self.last).is_some_and(Entry::is_held)
     }
 }
 
@@ -140,14 +192,19 @@ impl Drop for Place {
             return;
         };
         entry.holders -= 1;
+        entry.looking -= usize::from(self.looking);
         if entry.holders > 0 {
+            drop(memory);
+            if self.looking {
+                self.vmm.memory_settled();
+            }
             return;
         }
-        let pages = entry.pages.take();
+        let settled = entry.settled.take();
         drop(memory);
         // It may take long, so not under the lock. Whoever wants the range waits until it is gone:
         // it would be charged for twice.
-        drop(pages);
+        drop(settled);
         let mut memory = self.vmm.memory();
         memory.regions.remove(&self.last);
         memory.count -= 1;
@@ -156,13 +213,43 @@ impl Drop for Place {
     }
 }
 
-/// A container's hold on a range of registered memory.
+/// A hold on an [`Entry`] that is settled.
 ///
-/// The fields are dropped in this order: the place has the last reference to the pages, if nobody
-/// else holds the range.
-pub(crate) struct Registration {
-    pages: Arc<PinnedPages>,
+/// The fields are dropped in this order: the place has the last reference to what is settled, if
+/// nobody else holds the range.
+struct Hold {
+    settled: Settled,
     place: Place,
+}
+
+impl Hold {
+    /// Looks whether the process still has the pages there, if that is to be done. If not, and no
+    /// container holds the range any more, there is nothing to keep: `None`. User memory may let
+    /// this take for ever; no lock is held.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the process has other pages there; those of [`PinnedPages::are_still_there`].
+    fn look(mut self) -> Result<Option<Self>> {
+        if !self.place.looking {
+            return Ok(Some(self));
+        }
+        let seen = self.settled.watch.before_look();
+        if self.settled.pages.are_still_there()? {
+            self.settled.watch.looked(seen);
+            self.place.looked();
+            Ok(Some(self))
+        } else if self.place.is_held() {
+            Err(EEXIST)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// A container's hold on a range of registered memory.
+pub(crate) struct Registration {
+    hold: Hold,
     range: Interval,
     _counted: Counted,
 }
@@ -170,14 +257,14 @@ pub(crate) struct Registration {
 impl Registration {
     /// Registers `range`, which is page-aligned, for the process of the calling thread. Its pages
     /// are pinned, which may take for ever, unless the process has registered that very range
-    /// already. Waits while what is in the way is being pinned or unpinned. No lock is held
-    /// meanwhile.
+    /// already; then they are pinned to look at them, if there may be others by now. Waits while
+    /// what is in the way is being pinned or unpinned. No lock is held meanwhile.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if it overlaps a range that is not the same, or the same with another `writable`;
-    /// `ENOSPC` if the process has as many as it may; `EINTR` if a signal ends the wait; those of
-    /// [`PinnedPages::new`].
+    /// `EEXIST` if it overlaps a range that is not the same, or the same with another `writable`
+    /// or other pages; `ENOSPC` if the process has as many as it may; `EINTR` if a signal ends the
+    /// wait; those of [`Watch::new`] and [`PinnedPages::new`].
     pub(crate) fn new(vmm: &VfioMmRef, range: Interval, writable: bool) -> Result<Self> {
         let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let place = {
@@ -186,26 +273,41 @@ impl Registration {
                 match memory.join(range, writable)? {
                     Found::Nothing => break,
                     Found::Unsettled => vmm.wait_for_memory(&mut memory)?,
-                    Found::Same(pages) => {
-                        let last = range.last();
-                        let vmm = vmm.clone();
-                        return Ok(Self::held(pages, Place { vmm, last }, range));
+                    Found::Same { settled, suspect } => {
+                        drop(memory);
+                        let place = Place {
+                            vmm: vmm.clone(),
+                            last: range.last(),
+                            looking: suspect,
+                        };
+                        if let Some(hold) = (Hold { settled, place }).look()? {
+                            return Ok(Self::held(hold, range));
+                        }
+                        memory = vmm.memory();
+                        // If it is to go, then when the others have looked.
+                        if memory.is_undecided(range.last()) {
+                            vmm.wait_for_memory(&mut memory)?;
+                        }
                     }
                 }
             }
             Place::new(vmm.clone(), &mut memory, range, writable, spare)?
         };
+        // Before the first page is pinned, so that nothing is missed. Both go before the place.
+        let watch = Arc::pin_init(Watch::new(range), GFP_KERNEL_ACCOUNT)?;
+        let seen = watch.before_look();
         let pages = PinnedPages::new(vmm.mm(), range, writable)?;
         let pages = Arc::new(pages, GFP_KERNEL_ACCOUNT)?;
-        place.settle(pages.clone());
-        Ok(Self::held(pages, place, range))
+        watch.looked(seen);
+        let settled = Settled { watch, pages };
+        place.settle(settled.clone());
+        Ok(Self::held(Hold { settled, place }, range))
     }
 
-    fn held(pages: Arc<PinnedPages>, place: Place, range: Interval) -> Self {
-        trace::register(range, pages.writable());
+    fn held(hold: Hold, range: Interval) -> Self {
+        trace::register(range, hold.settled.pages.writable());
         Self {
-            pages,
-            place,
+            hold,
             range,
             _counted: Counted::one(Kind::Registrations),
         }
@@ -218,17 +320,17 @@ impl Registration {
 
     /// Its pages.
     pub(crate) fn pages(&self) -> &Arc<PinnedPages> {
-        &self.pages
+        &self.hold.settled.pages
     }
 
     /// The process.
     pub(crate) fn vmm(&self) -> &VfioMmRef {
-        &self.place.vmm
+        &self.hold.place.vmm
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        trace::unregister(self.range, self.pages.writable());
+        trace::unregister(self.range, self.pages().writable());
     }
 }

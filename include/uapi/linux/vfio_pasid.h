@@ -133,6 +133,13 @@ struct vfio_iommu_pasid_info {
  * that holds the range. REGISTER waits while another thread registers or
  * unregisters something that overlaps.
  *
+ * Registering again says whether devices see what the process sees: if its page
+ * tables have changed there, REGISTER compares its pages with the registered
+ * ones. The same (after fork() or mprotect(), for example) is success; other
+ * pages are EEXIST, and none, or such that must not be accessed so, EFAULT.
+ * Neither changes anything: UNREGISTER, as often as it takes, and REGISTER for
+ * the new pages. What changes during the call may be seen by the next only.
+ *
  * Errors:
  *
  *   EINVAL      the range is empty, not page-aligned, or wraps around
@@ -140,8 +147,8 @@ struct vfio_iommu_pasid_info {
  * and of REGISTER:
  *
  *   EEXIST      it overlaps a range that is registered by this process and is
- *               not the same, or the same with other flags
- *   EFAULT      memory is not mapped, or not writable (without
+ *               not the same, or the same with other flags or other pages
+ *   EFAULT      memory is not mapped (any more), or not writable (without
  *               VFIO_MEMORY_READ_ONLY), or cannot be pinned for long: device
  *               memory, memfd_secret(), writable shared mappings of files on a
  *               disk

@@ -5,6 +5,7 @@
  */
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
@@ -64,6 +65,18 @@ unsigned long vfio_pasid_helper_page_to_pfn(struct page *page)
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn)
 {
 	return pfn_to_page(pfn);
+}
+
+void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
+					unsigned long seq)
+{
+	mmu_interval_set_seq(sub, seq);
+}
+
+bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,
+					    unsigned long seq)
+{
+	return mmu_interval_check_retry(sub, seq);
 }
 
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev)

@@ -8,6 +8,7 @@
 struct device;
 struct iommu_domain;
 struct iommu_iotlb_gather;
+struct mmu_interval_notifier;
 struct mutex;
 struct page;
 struct pci_dev;
@@ -27,6 +28,10 @@ void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
+void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
+					unsigned long seq);
+bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,
+					    unsigned long seq);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 long vfio_pasid_helper_domain_ids(struct device *dev);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);

@@ -13,6 +13,7 @@ pub(crate) mod group;
 pub(crate) mod iommu;
 pub(crate) mod mm;
 pub(crate) mod mutex;
+pub(crate) mod notifier;
 pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod pci;

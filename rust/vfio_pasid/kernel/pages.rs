@@ -128,25 +128,8 @@ impl PinnedPages {
     fn pin(&mut self, start: usize, batch: &mut [*mut bindings::page]) -> Result {
         // What is pinned must be noted, which then cannot fail.
         self.runs.reserve(batch.len(), GFP_KERNEL_ACCOUNT)?;
-        let write = if self.writable {
-            bindings::FOLL_WRITE
-        } else {
-            0
-        };
-        // SAFETY: `batch` has room for as many pages as it is long.
-        let count = unsafe {
-            bindings::pin_user_pages_fast(
-                start,
-                batch.len() as c_int,
-                (bindings::FOLL_LONGTERM | write) as c_uint,
-                batch.as_mut_ptr(),
-            )
-        };
-        to_result(count).map_err(pin_error)?;
-        if count == 0 {
-            return Err(EFAULT);
-        }
-        for &page in &batch[..count as usize] {
+        let count = pin_batch(start, self.writable, batch)?;
+        for &page in &batch[..count] {
             // SAFETY: The page is valid, because it is pinned.
             self.add(unsafe { vfio_pasid_helper_page_to_pfn(page) });
         }
@@ -186,6 +169,39 @@ impl PinnedPages {
         (run.pfn, behind - run.before)
     }
 
+    /// Whether the calling thread has these very pages in the range. Pins what it has there once
+    /// more, a batch at a time, and charges nothing for that. Takes its `mmap_lock`. Gives way, and
+    /// stops at a fatal signal.
+    ///
+    /// # Errors
+    ///
+    /// As [`PinnedPages::new`], but for `RLIMIT_MEMLOCK`.
+    pub(crate) fn are_still_there(&self) -> Result<bool> {
+        let mut batch = KVec::from_elem(null_mut(), min(self.pages, BATCH), GFP_KERNEL_ACCOUNT)?;
+        let mut expected = (0..self.runs.len()).flat_map(|index| {
+            let (pfn, count) = self.run(index);
+            pfn..pfn + count
+        });
+        let mut done = 0;
+        while done < self.pages {
+            let start = self.range.start() as usize + (done << PAGE_SHIFT);
+            let want = min(self.pages - done, BATCH);
+            let again = PinnedBatch::new(start, self.writable, &mut batch[..want])?;
+            for found in again.pfns() {
+                if expected.next() != Some(found) {
+                    return Ok(false);
+                }
+                done += 1;
+            }
+            drop(again);
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            cond_resched();
+        }
+        Ok(true)
+    }
+
     /// Where `size` bytes from `offset` on are in memory: physical address and size of each piece.
     /// Both are page-aligned, and within the range.
     pub(super) fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
@@ -223,6 +239,54 @@ impl Drop for PinnedPages {
             trace::unpin(self.range, self.writable);
         }
     }
+}
+
+/// Pages that are pinned until this is dropped, and charged to nobody.
+///
+/// # Invariants
+///
+/// They are pinned (`FOLL_PIN`).
+struct PinnedBatch<'a>(&'a mut [*mut bindings::page]);
+
+impl<'a> PinnedBatch<'a> {
+    /// Pins up to as many pages as `batch` has room for.
+    fn new(start: usize, writable: bool, batch: &'a mut [*mut bindings::page]) -> Result<Self> {
+        let count = pin_batch(start, writable, batch)?;
+        // INVARIANT: Just pinned.
+        Ok(Self(&mut batch[..count]))
+    }
+
+    fn pfns(&self) -> impl Iterator<Item = usize> + '_ {
+        // SAFETY: By the type invariant the page is valid.
+        (self.0.iter()).map(|&page| unsafe { vfio_pasid_helper_page_to_pfn(page) })
+    }
+}
+
+impl Drop for PinnedBatch<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. Nobody has written them by these pins.
+        unsafe { bindings::unpin_user_pages(self.0.as_mut_ptr(), self.0.len()) };
+    }
+}
+
+/// Pins up to as many pages of the calling thread as `batch` has room for, from `start` on, and
+/// returns how many, at least one. The caller unpins them.
+fn pin_batch(start: usize, writable: bool, batch: &mut [*mut bindings::page]) -> Result<usize> {
+    let write = if writable { bindings::FOLL_WRITE } else { 0 };
+    // SAFETY: `batch` has room for as many pages as it is long.
+    let count = unsafe {
+        bindings::pin_user_pages_fast(
+            start,
+            batch.len() as c_int,
+            (bindings::FOLL_LONGTERM | write) as c_uint,
+            batch.as_mut_ptr(),
+        )
+    };
+    to_result(count).map_err(pin_error)?;
+    if count == 0 {
+        return Err(EFAULT);
+    }
+    Ok(count as usize)
 }
 
 /// Of what pinning may fail with, what a caller can tell apart.

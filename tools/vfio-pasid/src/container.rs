@@ -163,11 +163,11 @@ impl Container {
     /// # Errors
     ///
     /// `EINVAL` if its size is not a multiple of the page size; `EEXIST` if it overlaps other
-    /// registered memory of the process, or is registered read-only; `EFAULT` if it is not
-    /// writable, or cannot be pinned for long: device memory, writable shared mappings of files on
-    /// a disk; `EOPNOTSUPP` for files on DAX; `ENOSPC` if the process has as many ranges as
-    /// `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` if a signal came; and
-    /// what every ioctl may return (see [`Container::alloc_pasid`]).
+    /// registered memory of the process, or is registered read-only or with other pages; `EFAULT`
+    /// if it is not writable, or cannot be pinned for long: device memory, writable shared mappings
+    /// of files on a disk; `EOPNOTSUPP` for files on DAX; `ENOSPC` if the process has as many
+    /// ranges as `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` if a signal
+    /// came; and what every ioctl may return (see [`Container::alloc_pasid`]).
     pub fn register_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
         RegisteredMemory::new(self.clone(), memory, false)
     }

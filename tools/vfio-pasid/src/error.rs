@@ -68,7 +68,7 @@ fn advice(call: &str, errno: Errno) -> Option<&'static str> {
         }
         ("PASID_REQUEST", Errno::EBUSY) => "a number has an aux space: destroy that first",
         ("REGISTER_MEMORY", Errno::EEXIST) => {
-            "it overlaps registered memory, and is not the same or has other flags"
+            "it overlaps registered memory, and is not the same or has other flags or pages"
         }
         ("REGISTER_MEMORY", Errno::EFAULT) => {
             "not mapped, not writable, or of a kind that cannot be pinned: use anonymous memory, \
