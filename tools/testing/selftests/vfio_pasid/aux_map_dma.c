@@ -717,6 +717,7 @@ TEST_F(aux_map_dma, new_memory_at_the_address_is_not_seen)
 	for (int i = 0; i < PAGE; i++)
 		ASSERT_EQ(9, memory[i]);
 	/* And it cannot be registered as long as the old is. */
+	ASSERT_EQ(-EEXIST, register_memory(self->fd, 0, memory, PAGE));
 	ASSERT_EQ(-EEXIST, register_memory(self->fd, VFIO_MEMORY_READ_ONLY,
 					   memory, PAGE));
 }

@@ -10,4 +10,5 @@ vfio 0000:00:10.0 0000:00:11.0
 run memory
 run memory_kinds
 run memory_race
+run memory_suspect
 run setup
