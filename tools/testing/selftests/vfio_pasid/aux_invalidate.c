@@ -2,10 +2,10 @@
 /*
  * That the IOMMU is told: each attach and each detach, on whatever way, is
  * followed by an invalidation of the PASID cache for that very PASID before the
- * call returns, and a detach by one of the IOTLB as well; and each unmap by one
- * of the IOTLB that covers all of it. The pasid-device has
- * no caches and would not notice, so QEMU's trace is read: scripts/guest with
- * --trace 'vtd_inv_desc*'.
+ * call returns, and a detach by one of the IOTLB as well; and each unmap, of
+ * whatever number of mappings, by one of the IOTLB that covers all of it. The
+ * pasid-device has no caches and would not notice, so QEMU's trace is read:
+ * scripts/guest with --trace 'vtd_inv_desc*'.
  */
 #include <kselftest_harness.h>
 
@@ -371,7 +371,39 @@ TEST_F(aux_invalidate, unmap_of_several_and_of_all)
 	}
 }
 
-TEST_F(aux_invalidate, destroy_with_mappings)
+/* How many invalidations of the IOTLB there were since the last time. */
+static int count_flushes(int trace, u32 pasid, u64 domain)
+{
+	FILE *file = fdopen(dup(trace), "r");
+	char line[512];
+	u64 number;
+	int count = 0;
+
+	while (fgets(line, sizeof(line), file))
+		count += is_iotlb_of(line, pasid, domain) ||
+			 (strstr(line, "vtd_inv_desc_iotlb_pages") &&
+			  number_after(line, "domain 0x", &number) &&
+			  number == domain);
+	fclose(file);
+	return count;
+}
+
+/* As many mappings of a page, each a page from the next. */
+static int map_many(int fd, u32 pasid, const u8 *memory, int count)
+{
+	int ret = 0;
+
+	for (int i = 0; i < count && !ret; i++)
+		ret = aux_map(fd, pasid, VFIO_AUX_MAP_READ,
+			      memory + i % PAGES * PAGE, IOVA + 2 * i * PAGE,
+			      PAGE);
+	return ret;
+}
+
+#define MANY	1500
+#define COUNT_FLUSHES()	count_flushes(self->trace, pasid, domain)
+
+TEST_F(aux_invalidate, unmap_of_many_flushes_once)
 {
 	long pasid = aux_create(self->fd);
 	u64 domain;
@@ -379,10 +411,94 @@ TEST_F(aux_invalidate, destroy_with_mappings)
 			     &domain);
 
 	ASSERT_NE(NULL, memory);
-	ASSERT_EQ(0, MAP_UNSEEN(IOVA, 16 * PAGE));
+	for (int all = 0; all < 2; all++) {
+		ASSERT_EQ(0, map_many(self->fd, pasid, memory, MANY));
+		COUNT_FLUSHES();
+		ASSERT_EQ(MANY * PAGE, all ? aux_unmap_all(self->fd, pasid) :
+			  aux_unmap(self->fd, pasid, IOVA, 2 * MANY * PAGE));
+		ASSERT_EQ(1, COUNT_FLUSHES());
+	}
+}
+
+/*
+ * The IOMMU has no flush of just that size: it would refuse it (MAMV), and keep
+ * what it has.
+ */
+TEST_F(aux_invalidate, unmap_of_what_is_far_apart_flushes_everything)
+{
+	const u64 far = IOVA + (1ull << 40), everything = 1ull << 47;
+	long pasid = aux_create(self->fd);
+	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
+	int start;
+
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, MAP_UNSEEN(IOVA, PAGE));
+	ASSERT_EQ(0, MAP_UNSEEN(far, PAGE));
+	start = lseek(self->trace, 0, SEEK_END);
+	ASSERT_EQ(2 * PAGE, aux_unmap_all(self->fd, pasid));
+	ASSERT_EQ(1, COUNT_FLUSHES());
+	lseek(self->trace, start, SEEK_SET);
+	ASSERT_FLUSHED(0, everything);
+}
+
+/* How many invalidations the detach of an empty space makes. */
+static void detach_of_nothing(struct _test_data_aux_invalidate *self,
+			      bool close_device, int *flushes)
+{
+	long pasid = aux_create(self->fd);
+	u64 domain;
+
+	look(self->trace, pasid);
+	if (aux_attach(self->fd, pasid, self->group))
+		return;
+	domain = look(self->trace, pasid).domain;
+	if (close_device)
+		close_fd(&self->container.device);
+	else
+		aux_destroy(self->fd, pasid);
+	*flushes = COUNT_FLUSHES();
+}
+
+/* What is detached has nothing in the IOTLB, whatever it maps. */
+TEST_F(aux_invalidate, destroy_flushes_for_the_detach_only)
+{
+	int of_nothing = -1;
+	long pasid;
+	u64 domain;
+	u8 *memory;
+
+	detach_of_nothing(self, false, &of_nothing);
+	ASSERT_LT(0, of_nothing);
+	pasid = aux_create(self->fd);
+	memory = prepare(self->fd, pasid, self->group, self->trace, &domain);
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, map_many(self->fd, pasid, memory, MANY));
+	COUNT_FLUSHES();
 	ASSERT_EQ(0, aux_destroy(self->fd, pasid));
-	/* For the mapping itself, before the detach does it for everything. */
-	ASSERT_FLUSHED(IOVA, 16 * PAGE);
+	ASSERT_EQ(of_nothing, COUNT_FLUSHES());
+}
+
+TEST_F(aux_invalidate, close_flushes_for_the_detach_only)
+{
+	int of_nothing = -1;
+	long pasid;
+	u64 domain;
+	u8 *memory;
+
+	detach_of_nothing(self, true, &of_nothing);
+	ASSERT_LT(0, of_nothing);
+	self->container.device = device_of(self->container.group, self->index);
+	ASSERT_LE(0, self->container.device);
+	pasid = aux_create(self->fd);
+	memory = prepare(self->fd, pasid, self->group, self->trace, &domain);
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, map_many(self->fd, pasid, memory, MANY));
+	COUNT_FLUSHES();
+	container_close(&self->container);
+	ASSERT_EQ(0, count_of("mappings"));
+	ASSERT_EQ(of_nothing, COUNT_FLUSHES());
 }
 
 TEST_HARNESS_MAIN

@@ -52,7 +52,8 @@ TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 		"mapping_limit", "attachment_limit",
 	};
 	static const char values[] =
-		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 mapping_limit=50 attachment_limit=60";
+		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 "
+		"mapping_limit=50 attachment_limit=60";
 	unsigned int value;
 	mode_t mode;
 
