@@ -39,6 +39,11 @@ static void shim_publish_iova_list(struct list_head *copy,
 static_assert(sizeof(struct vfio_iommu_driver_ops) == 13 * sizeof(void *),
 	      "this kernel's struct vfio_iommu_driver_ops is not the one that shim_ops in shim/type1.c was written for");
 
+/* See shim_unregister(). */
+#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
+#error "this kernel can be preempted and has no CONFIG_TASKS_RCU, without which type1 cannot be unloaded safely"
+#endif
+
 /*
  * What VFIO_IOMMU_SETUP has made of a container's own address space. On a list
  * of its own, because struct vfio_iommu has no room for it.

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Macros and inline functions of the kernel that neither the `bindings` nor the
- * `kernel` crate offers. One line each; used only by the files beside this one.
+ * `kernel` crate offers, as small as can be; used only by the files beside this
+ * one.
  */
+#include <linux/capability.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
@@ -44,6 +48,50 @@ void vfio_pasid_helper_wake_all(struct wait_queue_head *queue)
 struct workqueue_struct *vfio_pasid_helper_alloc_workqueue(void)
 {
 	return alloc_workqueue("vfio_pasid", WQ_UNBOUND, 0);
+}
+
+/* As account_locked_vm(), which cannot be killed. */
+int vfio_pasid_helper_charge(struct mm_struct *mm, unsigned long pages)
+{
+	int ret = mmap_write_lock_killable(mm);
+
+	if (ret)
+		return ret;
+	ret = __account_locked_vm(mm, pages, true, current,
+				  capable(CAP_IPC_LOCK));
+	mmap_write_unlock(mm);
+	return ret;
+}
+
+static bool try_uncharge(struct mm_struct *mm, unsigned long pages)
+{
+	if (!down_write_trylock(&mm->mmap_lock))
+		return false;
+	__account_locked_vm(mm, pages, false, current, true);
+	up_write(&mm->mmap_lock);
+	return true;
+}
+
+/* A kernel thread does not wait, as it would for a process that is not its own. */
+bool vfio_pasid_helper_uncharge(struct mm_struct *mm, unsigned long pages)
+{
+	if (current->flags & PF_KTHREAD)
+		return try_uncharge(mm, pages);
+	if (mmap_write_lock_killable(mm))
+		return false;
+	__account_locked_vm(mm, pages, false, current, true);
+	mmap_write_unlock(mm);
+	return true;
+}
+
+bool vfio_pasid_helper_keep_module(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
+void vfio_pasid_helper_let_module_go(void)
+{
+	module_put(THIS_MODULE);
 }
 
 void vfio_pasid_helper_gather_init(struct iommu_iotlb_gather *gather)

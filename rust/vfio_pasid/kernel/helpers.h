@@ -9,6 +9,7 @@ struct device;
 struct iommu_domain;
 struct iommu_iotlb_gather;
 struct mmu_interval_notifier;
+struct mm_struct;
 struct mutex;
 struct page;
 struct pci_dev;
@@ -23,6 +24,10 @@ int vfio_pasid_helper_wait_killable(struct wait_queue_head *queue,
 				    const u64 *count, u64 seen);
 void vfio_pasid_helper_wake_all(struct wait_queue_head *queue);
 struct workqueue_struct *vfio_pasid_helper_alloc_workqueue(void);
+int vfio_pasid_helper_charge(struct mm_struct *mm, unsigned long pages);
+bool vfio_pasid_helper_uncharge(struct mm_struct *mm, unsigned long pages);
+bool vfio_pasid_helper_keep_module(void);
+void vfio_pasid_helper_let_module_go(void);
 void vfio_pasid_helper_gather_init(struct iommu_iotlb_gather *gather);
 void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);

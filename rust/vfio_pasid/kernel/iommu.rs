@@ -195,7 +195,8 @@ pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&
     // SAFETY: The gather is initialised, and nobody else uses it.
     unsafe {
         let block = !(domain.block() as c_ulong).wrapping_sub(1);
-        if (*gather).start & block != (*gather).end & block {
+        let something = (*gather).start < (*gather).end;
+        if something && (*gather).start & block != (*gather).end & block {
             // See `Domain::block()`: the whole domain can always be flushed.
             (*gather).start = 0;
             (*gather).end = c_ulong::MAX;

@@ -2,7 +2,12 @@
 
 //! Pages of a process: pinned, and charged to its locked memory.
 
-use core::{cmp::min, ptr::null_mut};
+use core::{
+    cmp::min,
+    mem::size_of_val,
+    ops::Deref,
+    ptr::null_mut, //
+};
 
 use kernel::{
     bindings,
@@ -15,14 +20,12 @@ use kernel::{
 };
 
 use super::{
+    charge::Charge,
     errno::eopnotsupp,
     sched::{cond_resched, fatal_signal_pending},
     trace, //
 };
-use crate::{
-    counters::{Counted, Kind},
-    window::Interval, //
-};
+use crate::window::Interval;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]
@@ -34,47 +37,129 @@ extern "C" {
 /// Pages that are pinned in one call.
 const BATCH: usize = 512;
 
-/// Locked memory (`VmLck`, `RLIMIT_MEMLOCK`) that a process is charged for until this is dropped.
-///
-/// # Invariants
-///
-/// `mm` is charged for `pages`.
-struct Charge {
-    mm: ARef<Mm>,
-    pages: usize,
-    _counted: Counted,
-}
-
-impl Charge {
-    /// Charges `mm`, the address space of the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` above its `RLIMIT_MEMLOCK`, unless it has `CAP_IPC_LOCK`.
-    fn new(mm: ARef<Mm>, pages: usize) -> Result<Self> {
-        // SAFETY: The reference keeps the `mm_struct` valid; no lock of it is held.
-        to_result(unsafe { bindings::account_locked_vm(mm.as_raw(), pages, true) })?;
-        // INVARIANT: Just charged.
-        Ok(Self {
-            mm,
-            pages,
-            _counted: Counted::many(Kind::PinnedPages, pages),
-        })
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        // SAFETY: As in `new()`; giving back does not need the process to live.
-        unsafe { bindings::account_locked_vm(self.mm.as_raw(), self.pages, false) };
-    }
-}
-
 /// Pages that follow each other in memory.
+#[derive(Clone, Copy)]
 struct Run {
     /// How many pages of the range come before it.
     before: usize,
     pfn: usize,
+}
+
+/// Memory for runs.
+enum RunVec {
+    /// To grow, and for what fits into a page.
+    Any(KVVec<Run>),
+    /// For what is larger, where `kmalloc()` would round up to a power of two.
+    Pages(VVec<Run>),
+}
+
+impl Deref for RunVec {
+    type Target = [Run];
+
+    fn deref(&self) -> &[Run] {
+        match self {
+            Self::Any(runs) => runs,
+            Self::Pages(runs) => runs,
+        }
+    }
+}
+
+/// The pages of a range, as runs.
+struct Runs {
+    /// In ascending order, the first with nothing before it.
+    runs: RunVec,
+    pages: usize,
+}
+
+impl Runs {
+    fn new() -> Self {
+        Self {
+            runs: RunVec::Any(KVVec::new()),
+            pages: 0,
+        }
+    }
+
+    /// Makes room for `pages` more, wherever they are.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn reserve(&mut self, pages: usize) -> Result {
+        if let RunVec::Any(runs) = &mut self.runs {
+            runs.reserve(pages, GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the next page, for which there is room.
+    fn add(&mut self, pfn: usize) {
+        let follows = self
+            .runs
+            .last()
+            .is_some_and(|run| run.pfn + (self.pages - run.before) == pfn);
+        if let (false, RunVec::Any(runs)) = (follows, &mut self.runs) {
+            let run = Run {
+                before: self.pages,
+                pfn,
+            };
+            let noted = runs.push_within_capacity(run);
+            debug_assert!(noted.is_ok());
+        }
+        self.pages += 1;
+    }
+
+    /// Moves the runs, of which there will be no more, to memory of their size: what was reserved
+    /// is for pages that do not follow each other.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn fit(&mut self) -> Result {
+        self.runs = if size_of_val(&*self.runs) > PAGE_SIZE {
+            let mut exact = VVec::new();
+            exact.extend_from_slice(&self.runs, GFP_KERNEL_ACCOUNT)?;
+            RunVec::Pages(exact)
+        } else {
+            let mut exact = KVVec::new();
+            exact.extend_from_slice(&self.runs, GFP_KERNEL_ACCOUNT)?;
+            RunVec::Any(exact)
+        };
+        Ok(())
+    }
+
+    /// The pages of the run at `index`: the first's number, and how many.
+    fn run(&self, index: usize) -> (usize, usize) {
+        let run = &self.runs[index];
+        let behind = self
+            .runs
+            .get(index + 1)
+            .map_or(self.pages, |next| next.before);
+        (run.pfn, behind - run.before)
+    }
+
+    /// All of them, as [`Runs::run`].
+    fn iter(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.runs.len()).map(|index| self.run(index))
+    }
+
+    /// As [`PinnedPages::pieces`].
+    fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let first = (offset >> PAGE_SHIFT) as usize;
+        let behind = first + (size >> PAGE_SHIFT) as usize;
+        let start = self.runs.partition_point(|run| run.before <= first) - 1;
+        (start..self.runs.len())
+            .take_while(move |&index| self.runs[index].before < behind)
+            .map(move |index| {
+                let (pfn, count) = self.run(index);
+                let before = self.runs[index].before;
+                let skip = first.saturating_sub(before);
+                let count = min(count, behind - before) - skip;
+                (
+                    ((pfn + skip) * PAGE_SIZE) as u64,
+                    (count * PAGE_SIZE) as u64,
+                )
+            })
+    }
 }
 
 /// The pages of a range of virtual addresses. They stay pinned, and charged, until this is
@@ -82,11 +167,9 @@ struct Run {
 ///
 /// # Invariants
 ///
-/// The pages of `runs`, `pages` in all, are pinned (`FOLL_PIN`), for writing if `writable`.
+/// The pages of `runs` are pinned (`FOLL_PIN`), for writing if `writable`.
 pub(crate) struct PinnedPages {
-    /// In ascending order, the first with nothing before it.
-    runs: KVVec<Run>,
-    pages: usize,
+    runs: Runs,
     range: Interval,
     writable: bool,
     _charge: Charge,
@@ -104,16 +187,15 @@ impl PinnedPages {
     pub(crate) fn new(mm: ARef<Mm>, range: Interval, writable: bool) -> Result<Self> {
         let pages = (range.size() >> PAGE_SHIFT) as usize;
         let mut pinned = Self {
-            runs: KVVec::new(),
-            pages: 0,
+            runs: Runs::new(),
             range,
             writable,
             _charge: Charge::new(mm, pages)?,
         };
         let mut batch = KVec::from_elem(null_mut(), min(pages, BATCH), GFP_KERNEL_ACCOUNT)?;
-        while pinned.pages < pages {
-            let start = range.start() as usize + (pinned.pages << PAGE_SHIFT);
-            let want = min(pages - pinned.pages, BATCH);
+        while pinned.runs.pages < pages {
+            let start = range.start() as usize + (pinned.runs.pages << PAGE_SHIFT);
+            let want = min(pages - pinned.runs.pages, BATCH);
             pinned.pin(start, &mut batch[..want])?;
             if fatal_signal_pending() {
                 return Err(EINTR);
@@ -121,52 +203,27 @@ impl PinnedPages {
             cond_resched();
         }
         trace::pin(range, writable);
+        pinned.runs.fit()?;
         Ok(pinned)
     }
 
     /// Pins up to as many pages as `batch` has room for.
     fn pin(&mut self, start: usize, batch: &mut [*mut bindings::page]) -> Result {
         // What is pinned must be noted, which then cannot fail.
-        self.runs.reserve(batch.len(), GFP_KERNEL_ACCOUNT)?;
+        self.runs.reserve(batch.len())?;
         let count = pin_batch(start, self.writable, batch)?;
         for &page in &batch[..count] {
             // SAFETY: The page is valid, because it is pinned.
-            self.add(unsafe { vfio_pasid_helper_page_to_pfn(page) });
+            let pfn = unsafe { vfio_pasid_helper_page_to_pfn(page) };
+            // INVARIANT: It is pinned, for writing if `writable`.
+            self.runs.add(pfn);
         }
         Ok(())
-    }
-
-    /// Notes the next page, for which there is room.
-    fn add(&mut self, pfn: usize) {
-        let follows = self
-            .runs
-            .last()
-            .is_some_and(|run| run.pfn + (self.pages - run.before) == pfn);
-        if !follows {
-            let run = Run {
-                before: self.pages,
-                pfn,
-            };
-            let noted = self.runs.push_within_capacity(run);
-            debug_assert!(noted.is_ok());
-        }
-        // INVARIANT: `pages` goes up with every page that the runs have.
-        self.pages += 1;
     }
 
     /// Whether the pages may be written.
     pub(crate) fn writable(&self) -> bool {
         self.writable
-    }
-
-    /// The pages of the run at `index`: the first's number, and how many.
-    fn run(&self, index: usize) -> (usize, usize) {
-        let run = &self.runs[index];
-        let behind = self
-            .runs
-            .get(index + 1)
-            .map_or(self.pages, |next| next.before);
-        (run.pfn, behind - run.before)
     }
 
     /// Whether the calling thread has these very pages in the range. Pins what it has there once
@@ -177,15 +234,13 @@ impl PinnedPages {
     ///
     /// As [`PinnedPages::new`], but for `RLIMIT_MEMLOCK`.
     pub(crate) fn are_still_there(&self) -> Result<bool> {
-        let mut batch = KVec::from_elem(null_mut(), min(self.pages, BATCH), GFP_KERNEL_ACCOUNT)?;
-        let mut expected = (0..self.runs.len()).flat_map(|index| {
-            let (pfn, count) = self.run(index);
-            pfn..pfn + count
-        });
+        let pages = self.runs.pages;
+        let mut batch = KVec::from_elem(null_mut(), min(pages, BATCH), GFP_KERNEL_ACCOUNT)?;
+        let mut expected = self.runs.iter().flat_map(|(pfn, count)| pfn..pfn + count);
         let mut done = 0;
-        while done < self.pages {
+        while done < pages {
             let start = self.range.start() as usize + (done << PAGE_SHIFT);
-            let want = min(self.pages - done, BATCH);
+            let want = min(pages - done, BATCH);
             let again = PinnedBatch::new(start, self.writable, &mut batch[..want])?;
             for found in again.pfns() {
                 if expected.next() != Some(found) {
@@ -205,28 +260,13 @@ impl PinnedPages {
     /// Where `size` bytes from `offset` on are in memory: physical address and size of each piece.
     /// Both are page-aligned, and within the range.
     pub(super) fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let first = (offset >> PAGE_SHIFT) as usize;
-        let behind = first + (size >> PAGE_SHIFT) as usize;
-        let start = self.runs.partition_point(|run| run.before <= first) - 1;
-        (start..self.runs.len())
-            .take_while(move |&index| self.runs[index].before < behind)
-            .map(move |index| {
-                let (pfn, count) = self.run(index);
-                let before = self.runs[index].before;
-                let skip = first.saturating_sub(before);
-                let count = min(count, behind - before) - skip;
-                (
-                    ((pfn + skip) * PAGE_SIZE) as u64,
-                    (count * PAGE_SIZE) as u64,
-                )
-            })
+        self.runs.pieces(offset, size)
     }
 }
 
 impl Drop for PinnedPages {
     fn drop(&mut self) {
-        for index in 0..self.runs.len() {
-            let (pfn, count) = self.run(index);
+        for (pfn, count) in self.runs.iter() {
             // SAFETY: By the type invariant. A device may have written what was pinned for
             // writing, and no page table says so.
             unsafe {
@@ -235,7 +275,7 @@ impl Drop for PinnedPages {
             }
             cond_resched();
         }
-        if self.pages << PAGE_SHIFT == self.range.size() as usize {
+        if self.runs.pages << PAGE_SHIFT == self.range.size() as usize {
             trace::unpin(self.range, self.writable);
         }
     }
@@ -297,5 +337,56 @@ fn pin_error(error: Error) -> Error {
         EINTR
     } else {
         EFAULT
+    }
+}
+
+#[kunit_tests(vfio_pasid_pages)]
+mod tests {
+    use super::*;
+
+    /// The runs of these pages, and how many there is room for.
+    fn fitted(pfns: impl ExactSizeIterator<Item = usize>) -> Result<(Runs, usize)> {
+        let mut runs = Runs::new();
+        runs.reserve(pfns.len())?;
+        pfns.for_each(|pfn| runs.add(pfn));
+        runs.fit()?;
+        let room = match &runs.runs {
+            RunVec::Any(runs) => runs.capacity(),
+            RunVec::Pages(runs) => runs.capacity(),
+        };
+        Ok((runs, room))
+    }
+
+    #[test]
+    fn pages_that_follow_each_other_are_one_run() -> Result {
+        let (runs, room) = fitted(1000..1512)?;
+        assert_eq!((runs.runs.len(), room), (1, 1));
+        assert_eq!(runs.run(0), (1000, 512));
+        Ok(())
+    }
+
+    #[test]
+    fn scattered_pages_have_as_much_room_as_they_need() -> Result {
+        for pages in [2, 255, 256, 257, 512, 1100] {
+            let (runs, room) = fitted((0..pages).map(|page| 7 + 2 * page))?;
+            assert_eq!((runs.runs.len(), room), (pages, pages));
+            assert!(runs.iter().all(|(_, count)| count == 1));
+            assert_eq!(runs.run(pages - 1), (7 + 2 * (pages - 1), 1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn pieces_begin_and_end_within_runs() -> Result {
+        // 10, 11, 12, then 20, then 30, 31.
+        let (runs, _) = fitted([10, 11, 12, 20, 30, 31].into_iter())?;
+        let expected = [(11, 2), (20, 1), (30, 1)];
+        let page = PAGE_SIZE as u64;
+        let mut seen = runs.pieces(page, 4 * page);
+        for (pfn, count) in expected {
+            assert_eq!(seen.next(), Some((pfn * page, count * page)));
+        }
+        assert_eq!(seen.next(), None);
+        Ok(())
     }
 }

@@ -17,3 +17,4 @@ run aux_map_lifecycle
 run aux_map_trace
 run aux_map_race
 run unmap_short
+run memory_cost
