@@ -26,7 +26,8 @@ struct vfio_mm;
  *
  * Return: the vfio_mm, to be given back with vfio_mm_put(), or an ERR_PTR:
  * -EINVAL without a task, -ESRCH for a task without an address space of its
- * own (a kernel thread, a task that has exited), -ENOMEM.
+ * own (a kernel thread, a task that has exited), -ENOMEM, -EINTR if a fatal
+ * signal came while what the process held before was being given back.
  */
 struct vfio_mm *vfio_mm_get_from_task(struct task_struct *task);
 
@@ -34,7 +35,8 @@ struct vfio_mm *vfio_mm_get_from_task(struct task_struct *task);
  * vfio_mm_put - give back a vfio_mm
  * @vmm: from vfio_mm_get_from_task()
  *
- * The last put frees every PASID that the vfio_mm still holds.
+ * The last put frees every PASID that kernel drivers still hold. What belongs
+ * to the process itself has gone back with its last container.
  */
 void vfio_mm_put(struct vfio_mm *vmm);
 
@@ -45,7 +47,8 @@ void vfio_mm_put(struct vfio_mm *vmm);
  * @max: highest number wanted, included
  *
  * Takes the highest free number of the range, narrowed to what the module
- * parameters pasid_min and pasid_max allow. It counts on the quota of @vmm.
+ * parameters pasid_min and pasid_max allow. It counts on the quota of @vmm. The
+ * process can neither free it nor give it to an aux space.
  *
  * Return: the number, or -EINVAL if @min > @max, -ENOSPC if the quota or the
  * range is used up, -ENOMEM.
@@ -58,8 +61,9 @@ int vfio_pasid_alloc(struct vfio_mm *vmm, ioasid_t min, ioasid_t max);
  * @min: first number
  * @max: last number, included
  *
- * Frees what @vmm holds in the range, leaves numbers in use alone, and skips
- * the rest. An empty range (@min > @max) frees nothing.
+ * Frees the numbers of vfio_pasid_alloc() that @vmm holds in the range, and
+ * skips the rest: default PASIDs, and what the process has allocated itself. An
+ * empty range (@min > @max) frees nothing.
  */
 void vfio_pasid_free_range(struct vfio_mm *vmm, ioasid_t min, ioasid_t max);
 
@@ -71,17 +75,19 @@ void vfio_pasid_free_range(struct vfio_mm *vmm, ioasid_t min, ioasid_t max);
  * @dev: a device that the caller's driver is bound to
  *
  * The first attachment of @domain takes its default PASID: the lowest number
- * that is free both for the host (iommu_alloc_global_pasid()) and for users. It
- * counts on the quota of @vmm, and users cannot free it. A domain may be
+ * that the host has free (iommu_alloc_global_pasid()), that @vmm does not hold
+ * for something else, and that is free on the group of @dev. It counts on the
+ * quota of @vmm, and the process cannot free it. A domain may be
  * attached to several devices, a device may have several domains, and the same
  * pair may be attached several times: every attachment is taken back with
  * vfio_aux_detach_device(), before the driver is unbound, before @domain is
  * freed, and before @vmm is put.
  *
  * Return: 0, or -EOPNOTSUPP if the device or its IOMMU cannot use PASIDs,
- * -ENOSPC if the quota is used up or no number is free, -EBUSY if the PASID is
- * taken on the device's group or the device is being reset, -EINVAL if the
- * device cannot use the domain or the domain's PASID, -ENOMEM.
+ * -ENOSPC if the quota is used up, no number is free, or there are as many
+ * attachments as there may be, -EBUSY if the PASID is taken on the device's
+ * group or the device is being reset, -EINVAL if the device cannot use the
+ * domain or the domain's PASID, -ENOMEM.
  */
 int vfio_aux_attach_device(struct vfio_mm *vmm, struct iommu_domain *domain,
 			   struct device *dev);

@@ -6,7 +6,9 @@
  *
  * A PASID is a number in [1, 2^20 - 1]. It belongs to the process whose thread
  * called VFIO_SET_IOMMU (its address space, strictly), is shared by all
- * containers of that process, and goes back with the last of them.
+ * containers of that process, and goes back with the last of them. Numbers that
+ * a kernel driver holds for the process count against the same quota, but no
+ * ioctl frees or names them.
  *
  * As everywhere in VFIO, @argsz is the size of the structure that the caller
  * knows and @flags holds no bit that is not defined here. On top of the errors
@@ -14,12 +16,18 @@
  *
  *   EFAULT  @arg does not point to memory that can be read (and, where the
  *           structure has results, written)
+ *   EINTR   a signal that ends the process came while the call waited
  *   EINVAL  argsz is too short, a flag is unknown, a reserved field is not 0,
  *           or VFIO_SET_IOMMU has not been called
  *   ENODEV  the container lost its last group while the call was under way
  *   EPERM   the caller's address space is not the one that called
  *           VFIO_SET_IOMMU (a forked child, after exec, a passed descriptor)
  *   ENOTTY  the kernel's stock type1 is loaded
+ *
+ * What fails has changed nothing, though results may have been written in part.
+ * AUX_UNMAP and SETUP cannot be undone: they write to @arg once before they
+ * begin, and fail if they cannot. What they have done by the second time is no
+ * error, even if the results can no longer be written.
  */
 #ifndef _UAPI_LINUX_VFIO_PASID_H
 #define _UAPI_LINUX_VFIO_PASID_H
@@ -55,8 +63,8 @@
  * is unique in the system.
  *
  * FREE gives back every number of the range that the process holds; holes and
- * numbers of other processes are skipped. Any range is good. Returns 0. It
- * frees nothing if a number of the range is in use.
+ * numbers of kernel drivers and of other processes are skipped. Any range is
+ * good. Returns 0. It frees nothing if a number of the range is in use.
  *
  * Errors:
  *
@@ -64,8 +72,7 @@
  *   ENOSPC  ALLOC: the process holds as many as the parameter pasid_quota
  *           allows, or no number of the range is free
  *   ENOMEM  ALLOC: no memory
- *   EBUSY   FREE: a number of the range has an aux space, or is attached by a
- *           kernel driver for this process
+ *   EBUSY   FREE: a number of the range has an aux space
  */
 struct vfio_iommu_type1_pasid_request {
 	__u32	argsz;
@@ -87,7 +94,7 @@ struct vfio_iommu_type1_pasid_request {
  * @group: in: number of an IOMMU group of this container, or
  *         VFIO_PASID_NO_GROUP
  * @quota: out: how many PASIDs the process may hold
- * @used: out: how many it holds
+ * @used: out: how many it holds, with those that kernel drivers hold for it
  * @width: out: how many bits a PASID may have for the devices of the group;
  *         0 if it has no device that can use PASIDs, or several, or without a
  *         group
@@ -130,8 +137,9 @@ struct vfio_iommu_pasid_info {
  *
  * The very same range with the same flags can be registered again, which takes
  * as many UNREGISTER to undo. All goes with the last container of the process
- * that holds the range. REGISTER waits while another thread registers or
- * unregisters something that overlaps.
+ * that holds the range: soon after that has closed, not before the close
+ * returns. REGISTER waits while another thread registers or unregisters
+ * something that overlaps.
  *
  * Registering again says whether devices see what the process sees: if its page
  * tables have changed there, REGISTER compares its pages with the registered
@@ -156,7 +164,8 @@ struct vfio_iommu_pasid_info {
  *   ENOSPC      the process has as many ranges as the parameter region_limit
  *               allows
  *   ENOMEM      the process would exceed its RLIMIT_MEMLOCK; no memory
- *   EINTR       a signal came
+ *   EINTR       also: any signal came while it waited for another thread that
+ *               registers or unregisters something that overlaps
  *
  * and of UNREGISTER:
  *
@@ -206,7 +215,7 @@ struct vfio_iommu_register_memory {
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
  *               no address spaces for them
  *   ENOENT      FIXED: the process does not hold the number
- *   EBUSY       FIXED: the number is in use
+ *   EBUSY       FIXED: the number has a space already
  *   ERANGE      nothing of the wish can be served; FIXED: the number is wider
  *               than a group of the container can use
  *   ENOSPC      the quota or the range of numbers is used up
@@ -232,7 +241,7 @@ struct vfio_iommu_aux_create {
  * @pasid: the space
  * @reserved: 0
  *
- * Unmaps everything, detaches the space from every group and then lets go of
+ * Detaches the space from every group, unmaps everything and then lets go of
  * the number.
  *
  * Errors:
@@ -322,7 +331,6 @@ struct vfio_iommu_aux_attach {
  *   ENOSPC  the process has as many mappings as the parameter mapping_limit
  *           allows
  *   ENOMEM  no memory
- *   EINTR   a signal came that ends the process
  */
 struct vfio_iommu_aux_map {
 	__u32	argsz;
@@ -446,6 +454,7 @@ struct vfio_iommu_aux_info {
  *   ERANGE      nothing of the wish is there
  *   EBUSY       something is mapped outside of the window
  *   EOPNOTSUPP  no group of the container has an IOMMU
+ *   ENOMEM      no memory
  */
 struct vfio_iommu_setup {
 	__u32	argsz;
@@ -491,7 +500,8 @@ struct vfio_iommu_setup {
  *           0xffff (VMD) cannot be asked for, as @segment cannot say it
  *   ENODEV  also: neither its slot nor its bus can be reset
  *   ENOSPC  more devices than there is room for; only @count is filled in
- *   EAGAIN  a device was added, or the slot changed, meanwhile: try again
+ *   EAGAIN  a device was added, the slot changed, or a group or a device of this
+ *           container came or went meanwhile: try again
  *   ENOMEM  no memory
  */
 struct vfio_iommu_hot_reset_info {
