@@ -6,6 +6,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{bail, ensure, Context, Result};
@@ -15,6 +17,9 @@ use crate::story::{chapter, line};
 
 /// How many PASIDs a process may hold in the story.
 pub const QUOTA: u32 = 4;
+
+/// How long it may take until what was closed is unmapped and unpinned.
+const CLOSING_TIME: Duration = Duration::from_secs(10);
 
 /// Bits of /proc/sys/kernel/tainted that a sound kernel does not have: died, warned, locked up
 /// (Documentation/admin-guide/tainted-kernels.rst of the kernel).
@@ -158,13 +163,32 @@ fn counters() -> Result<Vec<Counter>> {
         .collect()
 }
 
+/// The number of the counter `name`.
+fn number_of(counters: &[Counter], name: &str) -> Result<u64> {
+    let found = counters.iter().find(|counter| counter.0 == name);
+    let counter = found.with_context(|| format!("there is no counter {name}"))?;
+    Ok(counter.1)
+}
+
+/// Waits until nothing is left to be done of what was closed.
+fn wait_for_closing() -> Result<()> {
+    let end = Instant::now() + CLOSING_TIME;
+    while number_of(&counters()?, "closing")? > 0 {
+        ensure!(
+            Instant::now() < end,
+            "what was closed is not undone after {CLOSING_TIME:?}"
+        );
+        sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// Tells four counters of vfio_pasid, which must be as `wanted`.
 pub fn counted(wanted: [(&str, u64); 4]) -> Result<()> {
     let counters = counters()?;
     let mut told = Vec::new();
     for (name, wanted) in wanted {
-        let mut found = counters.iter().filter(|counter| counter.0 == name);
-        let number = found.next().context("a counter is missing")?.1;
+        let number = number_of(&counters, name)?;
         ensure!(number == wanted, "{name} {number}, not {wanted}");
         told.push(format!("{name} {number}"));
     }
@@ -172,8 +196,9 @@ pub fn counted(wanted: [(&str, u64); 4]) -> Result<()> {
     Ok(())
 }
 
-/// Tells that all counters of vfio_pasid are 0, as they must be.
+/// Tells that all counters of vfio_pasid are 0, as they must be soon after a close.
 pub fn nothing_counted() -> Result<()> {
+    wait_for_closing()?;
     let counters = counters()?;
     if let Some((name, number)) = counters.iter().find(|counter| counter.1 != 0) {
         bail!("still in use: {name} {number}");
