@@ -100,7 +100,8 @@ impl AuxSpace {
     /// device, or several; `ENODEV` if that device is not open through the container; `ERANGE` if
     /// the PASID is wider than it can use; `EEXIST` if the space is attached to it already;
     /// `EBUSY` if another user has the PASID on that group, or the device is being reset;
-    /// `EINVAL` if it cannot serve the space; `ENOMEM`; and what every ioctl may return (see
+    /// `EINVAL` if it cannot serve the space; `ENOSPC` if the process or the system has as many
+    /// attachments as it may; `ENOMEM`; and what every ioctl may return (see
     /// [`Container::alloc_pasid`]).
     pub fn attach(&self, group: u32) -> Result<()> {
         sys::aux_attach(self.container.as_fd(), self.pasid, group)
@@ -186,8 +187,8 @@ impl AuxSpace {
         })
     }
 
-    /// Destroys the space, and says if that failed, which dropping cannot: unmaps everything,
-    /// detaches it from every group, and frees its PASID unless that came from [`AuxOptions::pasid`].
+    /// Destroys the space, and says if that failed, which dropping cannot: detaches it from every
+    /// group, unmaps everything, and frees its PASID unless that came from [`AuxOptions::pasid`].
     ///
     /// # Errors
     ///

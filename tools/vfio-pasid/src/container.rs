@@ -115,14 +115,16 @@ impl Container {
     /// `ENOSPC` if the process holds as many as its quota allows or no number of the range is
     /// free, `EINVAL` for an empty range, `ENOMEM`; and what every ioctl of the module may
     /// return: `EPERM` from another process than that of [`Container::set_iommu`], `EINVAL`
-    /// before that call or without a group, `ENOTTY` from a stock type1.
+    /// before that call or without a group, `ENODEV` if the last group left meanwhile, `EINTR` if a
+    /// fatal signal came while it waited, `ENOTTY` from a stock type1.
     pub fn alloc_pasid(&self, range: RangeInclusive<u32>) -> Result<Pasid> {
         let flag = uapi::VFIO_IOMMU_FLAG_ALLOC_PASID;
         let number = sys::pasid_request(self.as_fd(), flag, *range.start(), *range.end())?;
         Ok(Pasid::new(self.clone(), number))
     }
 
-    /// Gives back every PASID of `range` that the process holds; other numbers are skipped.
+    /// Gives back every PASID of `range` that the process holds; other numbers, those of kernel
+    /// drivers among them, are skipped.
     ///
     /// It is meant for numbers from [`Pasid::into_number`]. A [`Pasid`] in the range still frees
     /// its number when it is dropped, even if it has a new owner in this process by then.
@@ -163,11 +165,12 @@ impl Container {
     /// # Errors
     ///
     /// `EINVAL` if its size is not a multiple of the page size; `EEXIST` if it overlaps other
-    /// registered memory of the process, or is registered read-only or with other pages; `EFAULT`
-    /// if it is not writable, or cannot be pinned for long: device memory, writable shared mappings
-    /// of files on a disk; `EOPNOTSUPP` for files on DAX; `ENOSPC` if the process has as many
-    /// ranges as `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` if a signal
-    /// came; and what every ioctl may return (see [`Container::alloc_pasid`]).
+    /// registered memory of the process, or is registered read-only; `EFAULT` if it is not
+    /// writable, or cannot be pinned for long: device memory, writable shared mappings of files on
+    /// a disk; `EOPNOTSUPP` for files on DAX; `ENOSPC` if the process has as many ranges as
+    /// `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` also if any signal
+    /// came while another thread was registering or unregistering something that overlaps; and
+    /// what every ioctl may return (see [`Container::alloc_pasid`]).
     pub fn register_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
         RegisteredMemory::new(self.clone(), memory, false)
     }
@@ -188,7 +191,8 @@ impl Container {
     ///
     /// `EINVAL` if the wish wraps around, or has a start and no size; `ERANGE` if nothing of it is
     /// there; `EBUSY` if something outside of it is mapped; `EOPNOTSUPP` if no group of the
-    /// container has an IOMMU; and what every ioctl may return (see [`Container::alloc_pasid`]).
+    /// container has an IOMMU; `ENOMEM`; and what every ioctl may return (see
+    /// [`Container::alloc_pasid`]).
     pub fn setup_window(&self, wish: Option<Iovas>) -> Result<OwnWindow> {
         let wish = wish.unwrap_or(Iovas::ALL);
         let mut setup = uapi::Setup {

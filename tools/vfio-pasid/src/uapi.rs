@@ -117,7 +117,7 @@ pub struct AuxCreate {
     pub pgsize_bitmap: u64,
 }
 
-/// Unmaps, detaches and frees an aux space: [`AuxDestroy`].
+/// Detaches, unmaps and frees an aux space: [`AuxDestroy`].
 pub const VFIO_IOMMU_AUX_DESTROY: c_ulong = request_code_none!(VFIO_TYPE, 0x44);
 
 /// `struct vfio_iommu_aux_destroy`.
