@@ -420,6 +420,19 @@ TEST_F(aux_invalidate, unmap_of_many_flushes_once)
 	}
 }
 
+TEST_F(aux_invalidate, unmap_of_nothing_flushes_nothing)
+{
+	long pasid = aux_create(self->fd);
+	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
+
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, aux_unmap_all(self->fd, pasid));
+	ASSERT_EQ(0, aux_unmap(self->fd, pasid, IOVA, PAGE));
+	ASSERT_EQ(0, COUNT_FLUSHES());
+}
+
 /*
  * The IOMMU has no flush of just that size: it would refuse it (MAMV), and keep
  * what it has.
