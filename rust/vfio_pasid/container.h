@@ -5,8 +5,9 @@
  * stock operations that these call.
  *
  * @handle is what VFIO keeps as iommu_data: a number, never a pointer, never
- * reused. Each function finds the container and holds a reference to it, not a
- * lock, while it does vfio_pasid's part and the stock operation. All may sleep.
+ * reused. Each function but the last finds the container and holds a reference
+ * to it, not a lock, while it does vfio_pasid's part and the stock operation. All
+ * may sleep.
  */
 #ifndef _VFIO_PASID_CONTAINER_H
 #define _VFIO_PASID_CONTAINER_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! How much of everything there is, for `/sys/kernel/debug/vfio_pasid/in_use`: what is not 0 while
-//! nobody has a container open has been lost.
+//! nobody has a container open, and nothing is closing, has been lost.
 
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 

@@ -49,7 +49,7 @@ pub(crate) struct VfioMm {
     pasids: Mutex<PasidSet>,
     /// Its attachments.
     attachments: Atomic<usize>,
-    /// How many [`VfioMmRef`] there are. It goes up from 0, and down to it, with the registry locked.
+    /// How many [`VfioMmRef`] there are. It goes down to 0 with the registry locked.
     uses: Atomic<usize>,
     /// Containers that are closed, and of which something is yet to be taken down.
     closing: Atomic<usize>,

@@ -2,9 +2,9 @@
 
 //! The number space: which PASIDs are taken, over all processes and devices.
 //!
-//! It is the only authority for the numbers of users, and for those that kernel drivers allocate. They do not come from
-//! `iommu_alloc_global_pasid()`, which has no ranges and draws from the bottom for host SVA;
-//! users draw from the top.
+//! It is the only authority for the numbers of users, and for those that kernel drivers allocate.
+//! They do not come from `iommu_alloc_global_pasid()`, which has no ranges and draws from the bottom
+//! for host SVA; users draw from the top.
 
 use kernel::{bitmap::BitmapVec, prelude::*};
 

@@ -57,7 +57,7 @@ pub(crate) struct VfioPasid {
     handles: Handles,
     /// What takes too long for VFIO's callbacks.
     workqueue: Workqueue,
-    /// The `vfio_mm` of every process that has one. Guards lookup, creation and teardown.
+    /// The `vfio_mm` of every process that has one. Guards which there are, and their last uses.
     #[pin]
     registry: Mutex<Registry>,
     /// Which numbers are taken, by whomever. Innermost lock.

@@ -98,7 +98,7 @@ impl Drop for Charge {
         // SAFETY: No preconditions.
         if unsafe { vfio_pasid_helper_keep_module() } {
             let queue = MODULE.get().workqueue.queue();
-            let _ = queue.enqueue_delayed(charged, LATER);
+            queue.enqueue_delayed(charged, LATER);
         } else {
             // The module is being unloaded, and waits for its workqueue.
             while !charged.give_back() {
@@ -113,7 +113,7 @@ impl WorkItem for Charged {
 
     fn run(this: Pin<KBox<Self>>) {
         if !this.give_back() {
-            let _ = MODULE.get().workqueue.queue().enqueue_delayed(this, LATER);
+            MODULE.get().workqueue.queue().enqueue_delayed(this, LATER);
             return;
         }
         drop(this);

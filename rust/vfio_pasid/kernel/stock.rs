@@ -106,7 +106,7 @@ impl Drop for ModuleRef {
 }
 
 /// The stock type1's side of an open container. Dropping it is the stock `.release`; all groups
-/// have left then, so that nothing is mapped or pinned any more.
+/// have left then, so that no device reaches anything and nothing is pinned any more.
 ///
 /// # Invariants
 ///
