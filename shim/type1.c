@@ -37,11 +37,11 @@ static void shim_publish_iova_list(struct list_head *copy,
  * passed on as it is would take a handle for a pointer.
  */
 static_assert(sizeof(struct vfio_iommu_driver_ops) == 13 * sizeof(void *),
-	      "this kernel's struct vfio_iommu_driver_ops is not the one that shim_ops in shim/type1.c was written for");
+	      "struct vfio_iommu_driver_ops is not the one that shim_ops was written for");
 
 /* See shim_unregister(). */
 #if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
-#error "this kernel can be preempted and has no CONFIG_TASKS_RCU, without which type1 cannot be unloaded safely"
+#error "without CONFIG_TASKS_RCU, a preemptible kernel cannot unload this safely"
 #endif
 
 /*

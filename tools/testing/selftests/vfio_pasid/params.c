@@ -52,8 +52,7 @@ TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 		"mapping_limit", "attachment_limit",
 	};
 	static const char values[] =
-		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 "
-		"mapping_limit=50 attachment_limit=60";
+		"pasid_quota=7 pasid_min=20 pasid_max=30 region_limit=40 mapping_limit=50";
 	unsigned int value;
 	mode_t mode;
 
@@ -72,6 +71,8 @@ TEST_F(params, parameters_are_readable_by_all_and_writable_by_none)
 	ASSERT_EQ(40, value);
 	ASSERT_EQ(0, module_parameter("mapping_limit", &value, NULL));
 	ASSERT_EQ(50, value);
+	ASSERT_EQ(0, unload_module("vfio_pasid"));
+	ASSERT_EQ(0, load_module("vfio_pasid", "attachment_limit=60"));
 	ASSERT_EQ(0, module_parameter("attachment_limit", &value, NULL));
 	ASSERT_EQ(60, value);
 }
