@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Registrations,
     /// Pages of registered memory, each range once.
     PinnedPages,
-    /// Closed containers of which something is yet to be taken down.
+    /// Closed containers, and charges, that are yet to be taken down.
     Closing,
 }
 

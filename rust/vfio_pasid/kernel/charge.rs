@@ -31,8 +31,8 @@ extern "C" {
     fn vfio_pasid_helper_let_module_go();
 }
 
-/// A second, in jiffies.
-const LATER: c_ulong = bindings::HZ as c_ulong;
+/// The longest time between two tries, in jiffies: a second.
+const LONGEST: c_ulong = bindings::HZ as c_ulong;
 
 /// Locked memory that a process is charged for until this is dropped, or as soon after as its
 /// `mmap_lock` is free.
@@ -47,7 +47,11 @@ struct Charged {
     later: DelayedWork<Charged>,
     mm: ARef<Mm>,
     pages: usize,
+    /// The time until the next try, in jiffies.
+    delay: c_ulong,
     _counted: Counted,
+    /// There while it is to be given back: then it is a part of what is closing.
+    _closing: Option<Counted>,
 }
 
 impl_has_delayed_work! {
@@ -71,7 +75,9 @@ impl Charge {
             later <- new_delayed_work!("vfio_pasid::charge"),
             mm,
             pages,
+            delay: 1,
             _counted: counted,
+            _closing: None,
         }))?;
         Ok(Self(Some(charged)))
     }
@@ -85,11 +91,18 @@ impl Charged {
         // happens once: what is given back is dropped.
         unsafe { vfio_pasid_helper_uncharge(self.mm.as_raw(), self.pages) }
     }
+
+    /// Tries again later, on the workqueue; each time it waits for twice as long.
+    fn try_later(mut this: Pin<KBox<Self>>) {
+        let delay = this.delay;
+        *this.as_mut().project().delay = LONGEST.min(delay * 2);
+        MODULE.get().workqueue.queue().enqueue_delayed(this, delay);
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let Some(charged) = self.0.take() else {
+        let Some(mut charged) = self.0.take() else {
             return;
         };
         if charged.give_back() {
@@ -97,8 +110,8 @@ impl Drop for Charge {
         }
         // SAFETY: No preconditions.
         if unsafe { vfio_pasid_helper_keep_module() } {
-            let queue = MODULE.get().workqueue.queue();
-            queue.enqueue_delayed(charged, LATER);
+            *charged.as_mut().project()._closing = Some(Counted::one(Kind::Closing));
+            Charged::try_later(charged);
         } else {
             // The module is being unloaded, and waits for its workqueue.
             while !charged.give_back() {
@@ -113,7 +126,7 @@ impl WorkItem for Charged {
 
     fn run(this: Pin<KBox<Self>>) {
         if !this.give_back() {
-            MODULE.get().workqueue.queue().enqueue_delayed(this, LATER);
+            Self::try_later(this);
             return;
         }
         drop(this);
