@@ -456,62 +456,49 @@ TEST_F(aux_invalidate, unmap_of_what_is_far_apart_flushes_everything)
 	ASSERT_FLUSHED(0, everything);
 }
 
-/* How many invalidations the detach of an empty space makes. */
-static void detach_of_nothing(struct _test_data_aux_invalidate *self,
-			      bool close_device, int *flushes)
+enum detach { DESTROY, CLOSE_DEVICE, CLOSE };
+
+/* How many invalidations the detach of a space with so many mappings makes. */
+static int flushes_of(struct _test_data_aux_invalidate *self,
+		      enum detach detach, int mappings)
 {
 	long pasid = aux_create(self->fd);
 	u64 domain;
+	u8 *memory = prepare(self->fd, pasid, self->group, self->trace,
+			     &domain);
 
-	look(self->trace, pasid);
-	if (aux_attach(self->fd, pasid, self->group))
-		return;
-	domain = look(self->trace, pasid).domain;
-	if (close_device)
+	if (!memory || map_many(self->fd, pasid, memory, mappings))
+		return -1;
+	COUNT_FLUSHES();
+	if (detach == DESTROY && aux_destroy(self->fd, pasid))
+		return -1;
+	if (detach == CLOSE_DEVICE)
 		close_fd(&self->container.device);
-	else
-		aux_destroy(self->fd, pasid);
-	*flushes = COUNT_FLUSHES();
+	if (detach == CLOSE)
+		container_close(&self->container);
+	/* All that is unmapped later has been, too. */
+	if (detach == CLOSE && count_of("mappings"))
+		return -1;
+	return COUNT_FLUSHES();
 }
 
 /* What is detached has nothing in the IOTLB, whatever it maps. */
 TEST_F(aux_invalidate, destroy_flushes_for_the_detach_only)
 {
-	int of_nothing = -1;
-	long pasid;
-	u64 domain;
-	u8 *memory;
+	int of_nothing = flushes_of(self, DESTROY, 0);
 
-	detach_of_nothing(self, false, &of_nothing);
 	ASSERT_LT(0, of_nothing);
-	pasid = aux_create(self->fd);
-	memory = prepare(self->fd, pasid, self->group, self->trace, &domain);
-	ASSERT_NE(NULL, memory);
-	ASSERT_EQ(0, map_many(self->fd, pasid, memory, MANY));
-	COUNT_FLUSHES();
-	ASSERT_EQ(0, aux_destroy(self->fd, pasid));
-	ASSERT_EQ(of_nothing, COUNT_FLUSHES());
+	ASSERT_EQ(of_nothing, flushes_of(self, DESTROY, MANY));
 }
 
 TEST_F(aux_invalidate, close_flushes_for_the_detach_only)
 {
-	int of_nothing = -1;
-	long pasid;
-	u64 domain;
-	u8 *memory;
+	int of_nothing = flushes_of(self, CLOSE_DEVICE, 0);
 
-	detach_of_nothing(self, true, &of_nothing);
 	ASSERT_LT(0, of_nothing);
 	self->container.device = device_of(self->container.group, self->index);
 	ASSERT_LE(0, self->container.device);
-	pasid = aux_create(self->fd);
-	memory = prepare(self->fd, pasid, self->group, self->trace, &domain);
-	ASSERT_NE(NULL, memory);
-	ASSERT_EQ(0, map_many(self->fd, pasid, memory, MANY));
-	COUNT_FLUSHES();
-	container_close(&self->container);
-	ASSERT_EQ(0, count_of("mappings"));
-	ASSERT_EQ(of_nothing, COUNT_FLUSHES());
+	ASSERT_EQ(of_nothing, flushes_of(self, CLOSE, MANY));
 }
 
 TEST_HARNESS_MAIN
