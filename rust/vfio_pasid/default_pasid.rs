@@ -46,11 +46,6 @@ struct AttachedDevice {
 }
 
 impl DefaultPasids {
-    /// No domains.
-    pub(crate) fn new() -> Self {
-        Self(KVec::new())
-    }
-
     fn find(&mut self, domain: Identity) -> Option<&mut AttachedDomain> {
         self.0.iter_mut().find(|attached| attached.domain == domain)
     }
@@ -71,8 +66,9 @@ impl DefaultPasids {
     ) -> Result {
         // Attaching to a device without PASIDs succeeds in the core, and does nothing.
         host.pasid_support().ok_or_else(eopnotsupp)?;
+        let domain_ids = host.domain_ids()?;
         let attach = |number| {
-            let permit = Permit::new(vmm.clone(), host.domain_ids()?)?;
+            let permit = Permit::new(vmm.clone(), domain_ids)?;
             Ok((attach(number)?, permit))
         };
         if let Some(attached) = self.find(domain) {

@@ -86,9 +86,6 @@ pub(crate) struct Guard<'a, T> {
     _not_send: NotThreadSafe,
 }
 
-// SAFETY: A shared guard gives out `&T` only.
-unsafe impl<T: Sync> Sync for Guard<'_, T> {}
-
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
