@@ -72,16 +72,21 @@ impl core::fmt::Debug for Counters {
     }
 }
 
-/// Adds one, unless that would be more than `limit`; returns whether it did.
-pub(crate) fn add_below(counter: &Atomic<usize>, limit: usize) -> bool {
+/// Changes `counter` to what `change` makes of it, unless that is `None`; returns whether it did.
+pub(crate) fn step(counter: &Atomic<usize>, change: impl Fn(usize) -> Option<usize>) -> bool {
     let mut now = counter.load(Relaxed);
-    while now < limit {
-        match counter.cmpxchg(now, now + 1, Full) {
+    while let Some(next) = change(now) {
+        match counter.cmpxchg(now, next, Full) {
             Ok(_) => return true,
             Err(other) => now = other,
         }
     }
     false
+}
+
+/// Adds one, unless that would be more than `limit`; returns whether it did.
+pub(crate) fn add_below(counter: &Atomic<usize>, limit: usize) -> bool {
+    step(counter, |now| (now < limit).then_some(now + 1))
 }
 
 /// Counts something until it is dropped: the last field of what it counts.

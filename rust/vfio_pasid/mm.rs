@@ -22,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    counters::{Counted, Kind},
+    counters::{step, Counted, Kind},
     default_pasid::DefaultPasids,
     kernel::{event::Event, mm::is_current},
     memory::Memory,
@@ -62,7 +62,7 @@ impl VfioMm {
     fn new(mm: ARef<Mm>) -> impl PinInit<Self> {
         pin_init!(Self {
             mm,
-            default_pasids <- new_mutex!(DefaultPasids::new(), "vfio_pasid::default_pasids"),
+            default_pasids <- new_mutex!(DefaultPasids::default(), "vfio_pasid::default_pasids"),
             memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
             memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
             pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
@@ -368,18 +368,26 @@ impl VfioMmRef {
     /// As [`VfioMmRef::get`], for so many containers.
     fn get_for(mm: ARef<Mm>, containers: usize) -> Result<Self> {
         let key = Registry::key(&mm);
-        let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let new = Arc::pin_init(VfioMm::new(mm), GFP_KERNEL_ACCOUNT)?;
+        let mut new = None;
         loop {
             let mut registry = MODULE.get().registry.lock();
             let Some(entry) = registry.0.get_mut(&key) else {
+                let Some((vmm, spare)) = new.take() else {
+                    drop(registry);
+                    new = Some((
+                        Arc::pin_init(VfioMm::new(mm.clone()), GFP_KERNEL_ACCOUNT)?,
+                        RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+                    ));
+                    // Another thread of the process may have been faster.
+                    continue;
+                };
                 let entry = Entry {
-                    vmm: new.clone(),
+                    vmm: Arc::clone(&vmm),
                     containers,
                     settling: false,
                 };
                 registry.0.insert(spare.into_node(key, entry));
-                return Ok(Self(new));
+                return Ok(Self(vmm));
             };
             let vmm = entry.vmm.clone();
             if !entry.settling {
@@ -407,18 +415,6 @@ impl VfioMmRef {
     pub(crate) fn from_arc(vmm: Arc<VfioMm>) -> Self {
         Self(vmm)
     }
-
-    /// Takes one use off the count unless it is the last.
-    fn end_unless_last(&self) -> bool {
-        let mut uses = self.0.uses.load(Relaxed);
-        while uses > 1 {
-            match self.0.uses.cmpxchg(uses, uses - 1, Full) {
-                Ok(_) => return true,
-                Err(now) => uses = now,
-            }
-        }
-        false
-    }
 }
 
 impl Clone for VfioMmRef {
@@ -438,7 +434,7 @@ impl core::ops::Deref for VfioMmRef {
 
 impl Drop for VfioMmRef {
     fn drop(&mut self) {
-        if self.end_unless_last() {
+        if step(&self.0.uses, |uses| (uses > 1).then(|| uses - 1)) {
             return;
         }
         let key = Registry::key(&self.0.mm);
