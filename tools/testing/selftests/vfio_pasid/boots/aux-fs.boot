@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The aux-* boots have every pair of: first- or second-stage tables, snoop
-# control or not, a device with 20 bits of PASID, 8 or none, on the root bus or
-# behind a root port. Every aux program runs with both kinds of tables; in the
-# debug kernel, which is slow, once, as our code is the same.
-guest --fsts on --iommu snoop-control=off
+# With the tables and the snoop control that aux-ss.boot has not.
+kernel long
+guest --fsts on --iommu snoop-control=off --trace 'vtd_inv_desc*'
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0
 guest --pasid-device 'id=wide,addr=10.0'
@@ -12,10 +10,10 @@ guest --pasid-device 'id=narrow,bus=rp1 --pasid-width 8'
 guest --pasid-device 'id=none,addr=11.0 --no-pasid'
 guest --pasid-spare id=spare
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
-run aux
-run memory_mapped
+# vfio_aux_detach_device() of what is not attached warns.
+allow vfio_pasid_helper_warn_not_attached|Call Trace:
 run aux_dma
-run aux_race
+run aux_lifecycle
+run aux_invalidate
 run aux_hotplug
-run noise
-run storm
+run default_pasid

@@ -13,8 +13,5 @@ vfio 0000:00:10.0 0000:01:00.0
 allow vfio_pasid_helper_warn_short_unmap|Call Trace:
 run aux_map
 run aux_map_dma
-run aux_map_lifecycle
-run aux_map_trace
-run aux_map_race
 run unmap_short
 run memory_cost

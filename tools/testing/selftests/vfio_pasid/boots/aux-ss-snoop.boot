@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-kernel stock
-guest --fsts off --iommu snoop-control=on
+# With the tables that aux-fs-snoop.boot has not.
+kernel long
+guest --fsts off --iommu snoop-control=on --trace 'vtd_inv_desc*'
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0
 guest --pasid-device 'id=wide0,addr=10.0'
@@ -12,3 +13,4 @@ run aux
 run memory_mapped
 run aux_dma
 run aux_race
+run aux_invalidate

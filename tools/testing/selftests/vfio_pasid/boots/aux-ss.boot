@@ -5,7 +5,7 @@ guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0
 guest --pasid-device 'id=hot,bus=rp0'
 guest --pasid-device 'id=wide,addr=10.0'
 guest --pasid-device 'id=narrow,addr=11.0 --pasid-width 8'
-guest --pasid-device 'id=none,bus=rp1 --no-tlp-prefix'
+guest --pasid-device 'id=none,bus=rp1 --no-pasid'
 guest --pasid-spare id=spare
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
 # vfio_aux_detach_device() of what is not attached warns.
@@ -15,5 +15,3 @@ run aux_lifecycle
 run aux_invalidate
 run aux_hotplug
 run default_pasid
-run noise
-run storm
