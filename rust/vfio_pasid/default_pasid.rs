@@ -13,7 +13,8 @@ use crate::{
     kernel::{
         device::GroupDevice,
         errno::eopnotsupp,
-        iommu::{GlobalPasid, HardwareEntry}, //
+        iommu::{GlobalPasid, HardwareEntry},
+        sched::cond_resched, //
     },
     mm::{PasidInUse, VfioMm},
     permit::Permit, //
@@ -76,8 +77,9 @@ impl DefaultPasids {
             return attached.devices.attach(device, || attach(number));
         }
         self.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        // What cannot be taken is kept until the end, so that the host's allocator goes on to the
-        // next. The process has no more numbers than its quota; those of others do not matter.
+        // What cannot be taken is kept until the end, as the host's allocator gives the lowest, always.
+        // It cannot be asked whether it has a number, so nobody else may choose one. These are only
+        // those that the process itself holds at the bottom, and what is taken on the group.
         let mut refused = KVec::new();
         let mut last = ENOSPC;
         for _ in 0..=vmm.quota() {
@@ -105,6 +107,7 @@ impl DefaultPasids {
                 Err(error) => return Err(error),
             }
             refused.push(number, GFP_KERNEL_ACCOUNT)?;
+            cond_resched();
         }
         Err(last)
     }
