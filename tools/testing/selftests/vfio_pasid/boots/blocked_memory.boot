@@ -12,3 +12,5 @@ guest --device edu,addr=10.0
 guest --pasid-device 'id=wide,addr=11.0'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:01:00.1
 run blocked_memory
+# The last one: if it fails, the guest crashes.
+run blocked_unload
