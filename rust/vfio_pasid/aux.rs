@@ -53,7 +53,7 @@ pub(crate) struct Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.mappings.clear(&self.domain);
+        drop(self.mappings.clear(&self.domain));
     }
 }
 
@@ -154,14 +154,14 @@ impl AuxSpace {
         if !self.window.permits(iova) {
             return Err(ERANGE);
         }
+        let (domain, vaddr) = (self.domain.clone(), memory.start());
+        // What is not taken goes after the lock.
+        let mut found = None;
         let mut inside = self.inside()?;
         let inside = inside.as_mut().ok_or(ENOENT)?;
         inside.mappings.add(iova, place, || {
-            let found = find(memory)?;
-            let domain = self.domain.clone();
-            let mapping = Mapping::new(domain, self.pasid, iova, memory.start(), access, found)?;
-            check()?;
-            Ok(mapping)
+            found = Some(find(memory)?);
+            Mapping::new(domain, self.pasid, iova, vaddr, access, &mut found, check)
         })
     }
 
@@ -175,12 +175,15 @@ impl AuxSpace {
         if let Some(range) = range {
             self.check_alignment(range)?;
         }
-        let mut inside = self.inside()?;
-        let mappings = &mut inside.as_mut().ok_or(ENOENT)?.mappings;
-        match range {
-            Some(range) => mappings.remove(&self.domain, range),
-            None => Ok(mappings.clear(&self.domain)),
-        }
+        let unmapped = {
+            let mut inside = self.inside()?;
+            let mappings = &mut inside.as_mut().ok_or(ENOENT)?.mappings;
+            match range {
+                Some(range) => mappings.remove(&self.domain, range)?,
+                None => mappings.clear(&self.domain),
+            }
+        };
+        Ok(unmapped.bytes())
     }
 
     fn check_alignment(&self, range: Interval) -> Result {

@@ -32,25 +32,30 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps `iova` to the memory at `vaddr`, of which `memory` has enough.
+    /// Maps `iova` to the memory at `vaddr`, of which `memory` has enough, and takes that if
+    /// `check` allows it. If not, the caller still has it: it may go when nothing is locked.
     ///
     /// # Errors
     ///
-    /// Those of [`MappedRange::new`].
+    /// Those of [`MappedRange::new`] and of `check`.
     pub(crate) fn new(
         domain: Arc<Domain>,
         pasid: u32,
         iova: Interval,
         vaddr: u64,
         access: Access,
-        memory: Mapped,
+        memory: &mut Option<Mapped>,
+        check: impl FnOnce() -> Result,
     ) -> Result<Self> {
-        let (pages, offset) = memory.pages(vaddr).ok_or(ENOENT)?;
+        let pages = memory.as_ref().and_then(|memory| memory.pages(vaddr));
+        let (pages, offset) = pages.ok_or(ENOENT)?;
+        let hardware = MappedRange::new(domain, pasid, iova, pages, offset, access)?;
+        check()?;
         Ok(Self {
-            hardware: MappedRange::new(domain, pasid, iova, pages, offset, access)?,
+            hardware,
             vaddr,
             _counted: Counted::one(Kind::Mappings),
-            _memory: memory,
+            _memory: memory.take().ok_or(ENOENT)?,
         })
     }
 
@@ -105,19 +110,17 @@ impl Mappings {
         Ok(())
     }
 
-    /// Unmaps everything, which is in `domain`, and returns how many bytes were mapped. Flushes
-    /// once.
-    pub(crate) fn clear(&mut self, domain: &Domain) -> u64 {
+    /// Unmaps everything, which is in `domain`. Flushes once.
+    pub(crate) fn clear(&mut self, domain: &Domain) -> Unmapped {
         self.unmap(domain, Interval::ALL)
     }
 
-    /// Unmaps all of `range`, which is in `domain`, and returns how many bytes were mapped.
-    /// Flushes once.
+    /// Unmaps all of `range`, which is in `domain`. Flushes once.
     ///
     /// # Errors
     ///
     /// `EINVAL`, and nothing is unmapped, if only a part of a mapping is in the range.
-    pub(crate) fn remove(&mut self, domain: &Domain, range: Interval) -> Result<u64> {
+    pub(crate) fn remove(&mut self, domain: &Domain, range: Interval) -> Result<Unmapped> {
         let first = self.first_from(range.start());
         let last = self.first_from(range.last());
         let cut =
@@ -130,7 +133,7 @@ impl Mappings {
 
     /// As [`Mappings::remove`], of a range that cuts nothing. What the IOMMU driver does not unmap
     /// stays: it counts as mapped until the space is detached and goes.
-    fn unmap(&mut self, domain: &Domain, range: Interval) -> u64 {
+    fn unmap(&mut self, domain: &Domain, range: Interval) -> Unmapped {
         unmap_together(domain, |unmap| {
             let mut next = self.0.cursor_lower_bound_mut(&range.start());
             while let Some(mut cursor) = next {
@@ -142,7 +145,10 @@ impl Mappings {
                 next = cursor.move_next();
             }
         });
-        let mut bytes = 0;
+        let mut unmapped = Unmapped {
+            mappings: RBTree::new(),
+            bytes: 0,
+        };
         let mut next = self.0.cursor_lower_bound_mut(&range.start());
         while let Some(cursor) = next {
             let mapping = cursor.current().1;
@@ -153,12 +159,14 @@ impl Mappings {
             next = if mapping.hardware.is_mapped() {
                 cursor.move_next()
             } else {
-                bytes += mapping.iova().size();
-                cursor.remove_current().0
+                unmapped.bytes += mapping.iova().size();
+                let (next, gone) = cursor.remove_current();
+                unmapped.mappings.insert(gone);
+                next
             };
             cond_resched();
         }
-        bytes
+        unmapped
     }
 
     /// Where the first mapping is that ends at or behind `address`.
@@ -180,5 +188,29 @@ impl Mappings {
             next = cursor.move_next();
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Mappings that are gone from the IOMMU, to be dropped when nothing is locked: the last ones of a
+/// closed container unpin registered memory, and stop watching it.
+#[must_use]
+pub(crate) struct Unmapped {
+    mappings: RBTree<u64, Mapping>,
+    bytes: u64,
+}
+
+impl Unmapped {
+    /// How many bytes were mapped.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Unmapped {
+    fn drop(&mut self) {
+        while let Some(cursor) = self.mappings.cursor_front_mut() {
+            cursor.remove_current();
+            cond_resched();
+        }
     }
 }
