@@ -181,6 +181,20 @@ impl VfioMm {
         })
     }
 
+    /// The set, locked, with room for a number. Memory is only allocated with nothing locked, and
+    /// only if the set has no spare node.
+    fn pasids_with_spare(&self) -> Result<Guard<'_, PasidSet, MutexBackend>> {
+        let pasids = self.pasids.lock();
+        if pasids.has_spare() {
+            return Ok(pasids);
+        }
+        drop(pasids);
+        let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
+        let mut pasids = self.pasids.lock();
+        pasids.keep_spare(spare);
+        Ok(pasids)
+    }
+
     /// Inserts the number that `find` finds, under the lock that the quota is checked under.
     fn hold(
         &self,
@@ -188,13 +202,12 @@ impl VfioMm {
         in_use: bool,
         find: impl FnOnce(&PasidSet) -> Result<u32>,
     ) -> Result<u32> {
-        let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
-        let mut pasids = self.pasids.lock();
+        let mut pasids = self.pasids_with_spare()?;
         if pasids.held() >= self.quota() {
             return Err(ENOSPC);
         }
         let number = find(&pasids)?;
-        pasids.insert(number, holder, in_use, spare);
+        pasids.insert(number, holder, in_use);
         MODULE.get().counters.add(Kind::Pasids, 1);
         Ok(number)
     }

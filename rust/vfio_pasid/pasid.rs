@@ -79,8 +79,13 @@ impl PasidRange {
         Self::new(self.min.max(other.min), self.max.min(other.max)).ok()
     }
 
+    /// The nodes that numbers of the range are in.
+    pub(crate) fn nodes(self) -> impl Iterator<Item = Node> {
+        (Node::of(self.min).0..=Node::of(self.max).0).map(Node)
+    }
+
     /// Which of the numbers that `node` stands for are in the range.
-    fn mask(self, node: Node) -> u64 {
+    pub(crate) fn mask(self, node: Node) -> u64 {
         let first = node.number(0);
         let last = node.number(NODE_BITS - 1);
         match self.intersection(Self {
@@ -113,11 +118,9 @@ impl Node {
         self.0 * NODE_BITS + bit
     }
 
-    /// The numbers that the bits set in `word` stand for.
-    pub(crate) fn numbers(self, word: u64) -> impl Iterator<Item = u32> {
-        (0..NODE_BITS)
-            .filter(move |bit| word >> bit & 1 != 0)
-            .map(move |bit| self.number(bit))
+    /// How many nodes there are for lower numbers.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -149,14 +152,18 @@ impl Word {
     }
 }
 
-/// Memory for a node of the tree, taken before the set is locked.
+/// Memory for a node of the tree.
 pub(crate) type Reservation = RBTreeNodeReservation<Node, Word>;
 
 /// The PASIDs that one process holds: a tree with 64 numbers in each node, so that freeing part
 /// of a range never has to split a node and never allocates.
 pub(crate) struct PasidSet {
     tree: RBTree<Node, Word>,
+    /// For the next number that no node is there for. What was a node before becomes one again, so
+    /// that a process which takes a number and gives it back allocates nothing.
+    spare: Option<Reservation>,
     held: u32,
+    in_use: u32,
     sweeps: u32,
 }
 
@@ -165,7 +172,9 @@ impl PasidSet {
     pub(crate) fn new() -> Self {
         Self {
             tree: RBTree::new(),
+            spare: None,
             held: 0,
+            in_use: 0,
             sweeps: 0,
         }
     }
@@ -186,24 +195,35 @@ impl PasidSet {
         self.held
     }
 
-    /// Adds a number that the set does not hold, marked as in use if `in_use`.
-    pub(crate) fn insert(&mut self, number: u32, holder: Holder, in_use: bool, spare: Reservation) {
-        let bit = Node::bit(number);
+    /// Whether [`PasidSet::insert`] may be called.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+
+    /// Keeps memory for [`PasidSet::insert`].
+    pub(crate) fn keep_spare(&mut self, spare: Reservation) {
+        self.spare = Some(spare);
+    }
+
+    /// Adds a number that the set does not hold, marked as in use if `in_use`. The set has a spare
+    /// node.
+    pub(crate) fn insert(&mut self, number: u32, holder: Holder, in_use: bool) {
+        let (node, bit) = (Node::of(number), Node::bit(number));
         let new = Word {
             held: bit,
             in_use: if in_use { bit } else { 0 },
             driver: if holder == Holder::Driver { bit } else { 0 },
         };
         self.held += 1;
-        match self.tree.get_mut(&Node::of(number)) {
-            Some(word) => {
-                word.held |= new.held;
-                word.in_use |= new.in_use;
-                word.driver |= new.driver;
-            }
-            None => {
-                self.tree.insert(spare.into_node(Node::of(number), new));
-            }
+        self.in_use += u32::from(in_use);
+        if let Some(word) = self.tree.get_mut(&node) {
+            word.held |= new.held;
+            word.in_use |= new.in_use;
+            word.driver |= new.driver;
+        } else if let Some(spare) = self.spare.take() {
+            self.tree.insert(spare.into_node(node, new));
+        } else {
+            debug_assert!(false);
         }
     }
 
@@ -228,6 +248,7 @@ impl PasidSet {
             return Err(EBUSY);
         }
         word.in_use |= bit;
+        self.in_use += 1;
         Ok(())
     }
 
@@ -235,11 +256,15 @@ impl PasidSet {
     pub(crate) fn end_use(&mut self, number: u32) {
         if let Some(word) = self.tree.get_mut(&Node::of(number)) {
             word.in_use &= !Node::bit(number);
+            self.in_use -= 1;
         }
     }
 
     /// Whether any number of the user in `range` is in use.
     pub(crate) fn any_in_use(&mut self, range: PasidRange) -> bool {
+        if self.in_use == 0 {
+            return false;
+        }
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
         while let Some(here) = cursor {
             let (&node, word) = here.current();
@@ -273,10 +298,15 @@ impl PasidSet {
             word.held &= !gone;
             word.driver &= !gone;
             self.held -= gone.count_ones();
-            release(node, gone);
+            let empty = word.held == 0;
+            if gone != 0 {
+                release(node, gone);
+            }
             // At the end of the tree the cursor steps back, to a node that has nothing to remove.
-            cursor = if word.held == 0 {
-                here.remove_current().0
+            cursor = if empty {
+                let (next, removed) = here.remove_current();
+                self.spare.get_or_insert_with(|| removed.into_reservation());
+                next
             } else {
                 here.move_next()
             };
@@ -292,7 +322,8 @@ mod tests {
     fn set_of(numbers: &[u32]) -> Result<PasidSet> {
         let mut set = PasidSet::new();
         for &number in numbers {
-            set.insert(number, Holder::User, false, Reservation::new(GFP_KERNEL)?);
+            set.keep_spare(Reservation::new(GFP_KERNEL)?);
+            set.insert(number, Holder::User, false);
         }
         Ok(set)
     }
@@ -301,8 +332,8 @@ mod tests {
     fn removed(set: &mut PasidSet, min: u32, max: u32) -> Result<KVec<u32>> {
         let mut gone = KVec::new();
         set.remove(PasidRange::new(min, max)?, Holder::User, |node, word| {
-            for number in node.numbers(word) {
-                let _ = gone.push(number, GFP_KERNEL);
+            for bit in (0..NODE_BITS).filter(|bit| word >> bit & 1 != 0) {
+                let _ = gone.push(node.number(bit), GFP_KERNEL);
             }
         });
         Ok(gone)
@@ -381,8 +412,9 @@ mod tests {
     #[test]
     fn each_holder_gives_back_its_own() -> Result {
         let mut set = set_of(&[5])?;
-        set.insert(6, Holder::Driver, false, Reservation::new(GFP_KERNEL)?);
-        set.insert(7, Holder::Driver, true, Reservation::new(GFP_KERNEL)?);
+        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.insert(6, Holder::Driver, false);
+        set.insert(7, Holder::Driver, true);
         assert_eq!(set.start_use(6), Err(ENOENT));
         assert!(!set.any_in_use(PasidRange::ALL));
         assert_eq!(removed(&mut set, 1, 100)?.as_slice(), &[5]);
@@ -391,6 +423,35 @@ mod tests {
         assert_eq!(of_driver, 1 << 6);
         assert_eq!(set.held(), 1);
         assert!(set.holds(7));
+        Ok(())
+    }
+
+    #[test]
+    fn a_node_is_taken_only_where_there_is_none_and_kept() -> Result {
+        let mut set = set_of(&[64])?;
+        assert!(!set.has_spare());
+        set.insert(65, Holder::User, false);
+        assert!(!set.has_spare());
+        assert_eq!(removed(&mut set, 64, 64)?.as_slice(), &[64]);
+        assert!(!set.has_spare());
+        assert_eq!(removed(&mut set, 65, 65)?.as_slice(), &[65]);
+        assert!(set.has_spare());
+        set.insert(1000, Holder::User, false);
+        assert!(!set.has_spare());
+        assert!(set.holds(1000));
+        Ok(())
+    }
+
+    #[test]
+    fn uses_are_counted_until_the_last_ends() -> Result {
+        let mut set = set_of(&[5, 6])?;
+        set.start_use(5)?;
+        set.start_use(6)?;
+        set.end_use(5);
+        assert!(!set.any_in_use(PasidRange::single(5)));
+        assert!(set.any_in_use(PasidRange::single(6)));
+        set.end_use(6);
+        assert!(!set.any_in_use(PasidRange::ALL));
         Ok(())
     }
 }

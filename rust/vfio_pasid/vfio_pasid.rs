@@ -18,10 +18,10 @@ mod kernel;
 mod mapping;
 mod memory;
 mod mm;
+mod numbers;
 mod pasid;
 mod permit;
 mod registered;
-mod space;
 mod uapi;
 mod window;
 
@@ -36,7 +36,7 @@ use crate::{
     handle::Handles,
     kernel::{global::Global, params::Parameters, work::Workqueue},
     mm::Registry,
-    space::NumberSpace, //
+    numbers::NumberSpace, //
 };
 
 module! {
