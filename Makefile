@@ -45,6 +45,12 @@ check-mutants: ## that the tests find bugs: plants some
 check-all: ## all of these, one after another, and the sum
 	@scripts/check-all
 
+bench: ## count what it costs, beside what others cost
+	@scripts/bench
+
+bench-publish: ## the same, into Documentation/performance.rst
+	@scripts/bench --publish
+
 update: ## renew the build root and the kernel trees, with today's packages
 	@scripts/sandbox --update
 	@for series in 7.3 7.2; do scripts/kernel-tree --update $$series; done
@@ -58,4 +64,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules run update
+.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules run update

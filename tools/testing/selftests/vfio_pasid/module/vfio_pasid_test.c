@@ -798,7 +798,11 @@ static struct miscdevice test_miscdevice = {
 
 static int __init test_init(void)
 {
-	return misc_register(&test_miscdevice);
+	int ret = misc_register(&test_miscdevice);
+
+	/* One that is on no bus and behind no IOMMU. */
+	fake_device.dev = test_miscdevice.this_device;
+	return ret;
 }
 module_init(test_init);
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See count.h. */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "count.h"
+
+#define TRACE	"/share/trace.log"
+
+void give_up(const char *what, long ret)
+{
+	printf("error: %s: %s\n", what, strerror(-ret));
+	exit(1);
+}
+
+void progress(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	printf("progress ");
+	vprintf(format, args);
+	printf("\n");
+	va_end(args);
+	fflush(stdout);
+}
+
+void value(double number, const char *name, ...)
+{
+	va_list args;
+
+	va_start(args, name);
+	printf("value ");
+	vprintf(name, args);
+	printf(" %.2f\n", number);
+	va_end(args);
+	fflush(stdout);
+}
+
+int bench_open(int index)
+{
+	int fd = CHECK(open(VFIO_PASID_BENCH_DEVICE, O_RDWR | O_CLOEXEC));
+	char address[16] = "";
+
+	snprintf(address, sizeof(address), "%s", group_device(index));
+	CHECK(call(fd, VFIO_PASID_BENCH_USE, address));
+	return fd;
+}
+
+u64 bench_run(int bench, enum vfio_pasid_bench_who who,
+	      enum vfio_pasid_bench_what what, u64 times, u64 first, u64 last,
+	      u64 size)
+{
+	struct vfio_pasid_bench_run run = {
+		.who = who,
+		.what = what,
+		.times = times,
+		.first = first,
+		.last = last,
+		.size = size,
+	};
+
+	CHECK(call(bench, VFIO_PASID_BENCH_RUN, &run));
+	return run.ticks;
+}
+
+double bench_least(int bench, enum vfio_pasid_bench_who who,
+		   enum vfio_pasid_bench_what what, u64 times, u64 first,
+		   u64 last, u64 size)
+{
+	u64 least = ~0ull;
+
+	for (int sample = 0; sample < SAMPLES; sample++) {
+		u64 now = bench_run(bench, who, what, times, first, last, size);
+
+		if (now < least)
+			least = now;
+	}
+	return (double)least / times;
+}
+
+long flushes(void)
+{
+	static FILE *file;
+	char line[512];
+	long count = 0;
+
+	if (!file)
+		file = fopen(TRACE, "re");
+	if (!file)
+		return -1;
+	clearerr(file);
+	while (fgets(line, sizeof(line), file))
+		/* Some have a second line, which says more. */
+		if (strstr(line, "vtd_inv_desc ") && !strstr(line, "type wait"))
+			count++;
+	return count;
+}
+
+/* What was freed just now is gone when readers are done with it. */
+long kernel_memory(void)
+{
+	sleep(1);
+	CHECK(free_caches());
+	CHECK(write_file("/proc/sys/vm/stat_refresh", "1"));
+	return 1024 * (number_in("/proc/meminfo", "SUnreclaim") +
+		       number_in("/proc/meminfo", "VmallocUsed"));
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Counting, and saying what was counted: a line `value NAME NUMBER` each, which
+ * scripts/bench makes rows of. What fails ends the program, with a sentence.
+ */
+#ifndef COUNT_H
+#define COUNT_H
+
+#include "module/vfio_pasid_bench.h"
+#include "vfio_pasid_utils.h"
+
+/* Of so many samples the least counts: the others have met the timer. */
+#define SAMPLES	5
+
+#define CHECK(call) ({							\
+	long ret_ = (call);						\
+	if (ret_ < 0)							\
+		give_up(#call, ret_);					\
+	ret_;								\
+})
+
+void __attribute__((noreturn)) give_up(const char *what, long ret);
+
+/* What is being done, for who waits. */
+void __attribute__((format(printf, 1, 2))) progress(const char *format, ...);
+
+/* The name has a format, as there are many sizes and states. */
+void __attribute__((format(printf, 2, 3))) value(double number,
+						 const char *name, ...);
+
+static inline u64 ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* The least ticks that one of @times takes. */
+#define TICKS(times, step) ({						\
+	u64 least_ = ~0ull;						\
+	for (int sample_ = 0; sample_ < SAMPLES; sample_++) {		\
+		u64 start_ = ticks();					\
+		for (u64 i_ = 0; i_ < (u64)(times); i_++)		\
+			step;						\
+		start_ = ticks() - start_;				\
+		if (start_ < least_)					\
+			least_ = start_;				\
+	}								\
+	(double)least_ / (times);					\
+})
+
+/* The ticks of what can only be done once. */
+#define TICKS_ONCE(step) ({						\
+	u64 start_ = ticks();						\
+	step;								\
+	(double)(ticks() - start_);					\
+})
+
+/* The bench module. */
+
+int bench_open(int index);
+/* One request: the ticks for all of its times. */
+u64 bench_run(int bench, enum vfio_pasid_bench_who who,
+	      enum vfio_pasid_bench_what what, u64 times, u64 first, u64 last,
+	      u64 size);
+/* The least of some, for each time. */
+double bench_least(int bench, enum vfio_pasid_bench_who who,
+		   enum vfio_pasid_bench_what what, u64 times, u64 first,
+		   u64 last, u64 size);
+
+/* Flushes. */
+
+/* How many descriptors the IOMMU got since the last call, without those that only wait. */
+long flushes(void);
+
+/* What the kernel has allocated for itself, in bytes. */
+long kernel_memory(void);
+
+/* What is counted. */
+
+void count_numbers(void);
+void count_lookups(void);
+void count_spaces(unsigned int gigabytes);
+void count_stock(const char *whose);
+
+#endif /* COUNT_H */

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What numbers cost, and how that grows with those that are held. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "count.h"
+
+#define TIMES	200
+
+static const char *const names[] = { "ours", "2020", "ida" };
+
+/* Where a contender has its numbers when it holds @held of them, densely. */
+static u32 first_of(int who, u32 held)
+{
+	return who == BENCH_OURS ? PASID_LAST - held + 1 : 1;
+}
+
+static u32 last_of(int who, u32 held)
+{
+	return who == BENCH_OURS ? PASID_LAST : held;
+}
+
+/* Every @held-th number is held, and then only every @of-th. */
+static void thin_out(int bench, int who, u32 total, u32 held, u32 of)
+{
+	struct vfio_pasid_bench_run run = {
+		.who = who,
+		.what = BENCH_THIN_OUT,
+		.times = 1,
+		.first = first_of(who, total),
+		.last = last_of(who, total),
+		.size = of,
+		.held = held,
+	};
+
+	CHECK(call(bench, VFIO_PASID_BENCH_RUN, &run));
+}
+
+static void alloc_free(int bench, int who, const char *state)
+{
+	value(bench_least(bench, who, BENCH_ALLOC_FREE, TIMES, 1, PASID_LAST, 0),
+	      "alloc.kernel.%s.%s", state, names[who]);
+}
+
+static double ours_by_ioctl(int container)
+{
+	struct vfio_iommu_type1_pasid_request request = {
+		.argsz = sizeof(request),
+	};
+
+	return TICKS(TIMES, {
+		request.flags = VFIO_IOMMU_FLAG_ALLOC_PASID;
+		request.range.min = 1;
+		request.range.max = PASID_LAST;
+		request.range.min = call(container, VFIO_IOMMU_PASID_REQUEST,
+					 &request);
+		request.range.max = request.range.min;
+		request.flags = VFIO_IOMMU_FLAG_FREE_PASID;
+		CHECK(call(container, VFIO_IOMMU_PASID_REQUEST, &request));
+	});
+}
+
+static double of_2020_by_ioctl(int bench)
+{
+	struct vfio_pasid_bench_request request = { .argsz = sizeof(request) };
+
+	return TICKS(TIMES, {
+		request.flags = VFIO_PASID_BENCH_ALLOC;
+		request.min = 1;
+		request.max = PASID_LAST;
+		request.min = call(bench, VFIO_PASID_BENCH_REQUEST, &request);
+		request.max = request.min;
+		request.flags = VFIO_PASID_BENCH_FREE;
+		CHECK(call(bench, VFIO_PASID_BENCH_REQUEST, &request));
+	});
+}
+
+static void by_ioctl(int bench, int container, int who, const char *state)
+{
+	if (who == BENCH_OURS)
+		value(ours_by_ioctl(container), "alloc.ioctl.%s.ours", state);
+	else if (who == BENCH_2020)
+		value(of_2020_by_ioctl(bench), "alloc.ioctl.%s.2020", state);
+}
+
+static void within_a_range(int bench, const char *state, u32 first, u32 last)
+{
+	value(bench_least(bench, BENCH_OURS, BENCH_ALLOC_FREE, TIMES, first,
+			  last, 0), "alloc.kernel.range.%s.ours", state);
+}
+
+static void count_dense(int bench, int container, int who)
+{
+	static const u32 steps[] = { 0, 1000, 100000, 999000 };
+	u32 held = 0;
+	char state[16];
+
+	for (unsigned int i = 0; i < 4; held = steps[i++]) {
+		progress("%s: %u numbers held", names[who], steps[i]);
+		if (steps[i])
+			bench_run(bench, who, BENCH_ALLOC, steps[i] - held, 1,
+				  PASID_LAST, 0);
+		snprintf(state, sizeof(state), "%u", steps[i]);
+		alloc_free(bench, who, state);
+		by_ioctl(bench, container, who, state);
+	}
+}
+
+static void count_sparse(int bench, int container, int who)
+{
+	progress("%s: one of 2 held", names[who]);
+	thin_out(bench, who, 999000, 1, 2);
+	alloc_free(bench, who, "half");
+	by_ioctl(bench, container, who, "half");
+	if (who == BENCH_OURS)
+		within_a_range(bench, "half", 300000, 600000);
+	progress("%s: one of 64 held", names[who]);
+	thin_out(bench, who, 999000, 2, 64);
+	alloc_free(bench, who, "64th");
+	by_ioctl(bench, container, who, "64th");
+}
+
+/* Frees what is there, and more: for each number that was held. */
+static void count_free(int bench, int who, u32 of)
+{
+	const u32 held = 100000;
+	u32 first = first_of(who, held), last = last_of(who, held);
+	long before = kernel_memory();
+	u64 spent;
+
+	bench_run(bench, who, BENCH_ALLOC, held, 1, PASID_LAST, 0);
+	if (of > 1)
+		thin_out(bench, who, held, 1, of);
+	value((double)(kernel_memory() - before) / (held / of),
+	      "memory.pasid.%u.%s", of, names[who]);
+	spent = bench_run(bench, who, BENCH_FREE, 1, first, last, 0);
+	value((double)spent / (held / of), "free.%u.%s", of, names[who]);
+}
+
+static void free_of_the_rest(int bench, int who)
+{
+	u32 first = first_of(who, 999000), last = last_of(who, 999000);
+	u32 number;
+
+	if (who != BENCH_IDA) {
+		bench_run(bench, who, BENCH_FREE, 1, 1, PASID_LAST, 0);
+		return;
+	}
+	for (number = first; number <= last; number++)
+		if (number % 64 == 0)
+			bench_run(bench, who, BENCH_FREE, 1, number, number, 0);
+}
+
+void count_numbers(void)
+{
+	int index = 0, bench = bench_open(index);
+	struct container container;
+	double nothing;
+
+	CHECK(container_open(&container, index));
+	nothing = TICKS(TIMES, call(bench, VFIO_PASID_BENCH_NOTHING, NULL));
+	value(nothing, "ioctl.nothing");
+	for (int who = BENCH_OURS; who <= BENCH_IDA; who++) {
+		bench_run(bench, who, BENCH_GET, 1, 0, 0, 0);
+		count_dense(bench, container.fd, who);
+		if (who == BENCH_OURS) {
+			within_a_range(bench, "below", 1, 10000);
+			within_a_range(bench, "one", 100, 100);
+		}
+		count_sparse(bench, container.fd, who);
+		free_of_the_rest(bench, who);
+		if (who != BENCH_IDA)
+			for (u32 of = 1; of <= 64; of = of == 1 ? 2 : of * 32)
+				count_free(bench, who, of);
+	}
+	container_close(&container);
+	close(bench);
+}
+
+/* Lookups */
+
+static void be_found(int index)
+{
+	int bench = bench_open(index);
+
+	bench_run(bench, BENCH_OURS, BENCH_GET, 1, 0, 0, 0);
+	bench_run(bench, BENCH_2020, BENCH_GET, 1, 0, 0, 0);
+}
+
+/* A process that is in use, and waits. */
+static pid_t bystander(int index)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	CHECK(pipe(ready));
+	pid = fork();
+	CHECK(pid);
+	if (!pid) {
+		be_found(index);
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		give_up("a bystander", -ECHILD);
+	close(ready[0]);
+	return pid;
+}
+
+/* The one that looks came after half of them, so that a list is at its average. */
+static void count_lookups_among(int processes)
+{
+	pid_t *pids = calloc(processes, sizeof(*pids));
+	int bench = -1;
+
+	progress("lookups among %d processes", processes);
+	for (int i = 0; i < processes; i++) {
+		if (i == processes / 2) {
+			bench = bench_open(0);
+			bench_run(bench, BENCH_OURS, BENCH_GET, 1, 0, 0, 0);
+			bench_run(bench, BENCH_2020, BENCH_GET, 1, 0, 0, 0);
+		} else {
+			pids[i] = bystander(0);
+		}
+	}
+	for (int who = BENCH_OURS; who <= BENCH_2020; who++)
+		value(bench_least(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
+		      "lookup.%d.%s", processes, names[who]);
+	for (int i = 0; i < processes; i++) {
+		if (!pids[i])
+			continue;
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	close(bench);
+	free(pids);
+}
+
+void count_lookups(void)
+{
+	count_lookups_among(1);
+	count_lookups_among(100);
+	count_lookups_among(1000);
+}

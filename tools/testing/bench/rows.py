@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The rows of scripts/bench: what is compared with what, and what it may cost.
+
+A floor is what the core of the kernel takes for the same, and as many ioctls
+that do nothing as user space needs for it.
+"""
+
+from dataclasses import dataclass, field
+
+HEAD = ("", "what", "ours", "peer", "", "of", "may be", "others")
+
+# Rows that cost more than they may, and why; the page has the whole reason.
+LIMITS = {}
+
+
+@dataclass
+class Row:
+    """One thing that was counted."""
+
+    title: str
+    ours: float
+    target: float
+    peer: float = None
+    peer_name: str = ""
+    # times: ours is at most so many times the peer; more: at most so much more;
+    # at most: of itself.
+    kind: str = "times"
+    others: dict = field(default_factory=dict)
+
+    @property
+    def measure(self):
+        if self.kind == "times":
+            return self.ours / self.peer if self.peer else float("inf")
+        return self.ours - self.peer if self.kind == "more" else self.ours
+
+    @property
+    def verdict(self):
+        if self.target is None:
+            return "note"
+        if self.measure <= self.target + 1e-9:
+            return "ok"
+        return "limit" if self.title in LIMITS else "short"
+
+    def shown(self, number):
+        if number is None:
+            return ""
+        return {"times": f"{number:.2f}x", "more": f"{number:+,.0f}",
+                "at most": amount(number)}[self.kind]
+
+    def cells(self):
+        others = ", ".join(f"{name} {amount(number)}" for name, number in self.others.items())
+        return (self.verdict, self.title, amount(self.ours),
+                "" if self.peer is None else amount(self.peer),
+                "" if self.kind == "at most" else self.shown(self.measure),
+                self.peer_name, self.shown(self.target), others)
+
+    def as_dict(self):
+        return {"title": self.title, "ours": self.ours, "peer": self.peer,
+                "peer_name": self.peer_name, "kind": self.kind, "measure": self.measure,
+                "target": self.target, "verdict": self.verdict, "others": self.others}
+
+
+def amount(number):
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
+
+
+HELD = {"0": "0 held", "1000": "1,000 held", "100000": "100,000 held",
+        "999000": "999,000 held", "half": "every 2nd held", "64th": "every 64th held"}
+
+
+def number_rows(v):
+    nothing = v["ioctl.nothing"]
+    kernel = {state: v[f"alloc.kernel.{state}.ours"] for state in HELD}
+    for state, title in HELD.items():
+        crowded = state not in ("0", "1000")
+        yield Row(f"alloc+free in the kernel, {title}", kernel[state], 1.4 if crowded else 1.2,
+                  v[f"alloc.kernel.{state}.ida"], "the kernel's IDA",
+                  others={"2020": v[f"alloc.kernel.{state}.2020"]})
+        yield Row(f"alloc+free by ioctl, {title}", v[f"alloc.ioctl.{state}.ours"],
+                  2.9 if crowded else 2.2, 2 * nothing, "2 empty ioctls",
+                  others={"2020": v[f"alloc.ioctl.{state}.2020"]})
+    yield Row("alloc+free in the kernel, 999,000 held", kernel["999000"], 2.1, kernel["0"],
+              "itself, 0 held")
+    for state, title in (("below", "1 to 10,000 below 999,000 held"), ("one", "one number below these"),
+                         ("half", "300,000 to 600,000, every 2nd held")):
+        yield Row(f"alloc+free in the kernel, {title}", v[f"alloc.kernel.range.{state}.ours"], 1.1,
+                  kernel["half" if state == "half" else "999000"], "itself, all numbers")
+    dense, half, sparse = (v[f"free.{of}.ours"] for of in (1, 2, 64))
+    yield Row("free of a range, each number, dense", dense, 5, kind="at most",
+              others={"2020": v["free.1.2020"]})
+    yield Row("free of a range, each number, every 2nd held", half, 0.4, v["free.2.2020"],
+              "the 2020 design")
+    yield Row("free of a range, each number, every 64th held", sparse, 0.4, v["free.64.2020"],
+              "the 2020 design")
+    look = {count: v[f"lookup.{count}.ours"] for count in (1, 100, 1000)}
+    yield Row("lookup of a process among 1", look[1], 1.3, v["lookup.1.2020"], "the 2020 design")
+    for count in (100, 1000):
+        yield Row(f"lookup of a process among {count:,}", look[count], 1.4, look[1],
+                  "itself among 1", others={"2020": v[f"lookup.{count}.2020"]})
+    for of, title in ((1, "dense"), (64, "every 64th held")):
+        yield Row(f"bytes for a number, {title}", v[f"memory.pasid.{of}.ours"], None, kind="at most",
+                  others={"2020": v[f"memory.pasid.{of}.2020"]})
+
+
+SIZES = ("4K", "2M", "1G")
+
+
+def space_rows(v, mode, numbers):
+    nothing = v["ioctl.nothing"]
+
+    def row(title, *rest, **more):
+        return Row(f"{title}, {mode}", *rest, **more)
+
+    for size in SIZES:
+        yield row(f"AUX_MAP+UNMAP {size}", v[f"map.{size}.ours"], 1400,
+                  v[f"map.{size}.bare"] + 2 * nothing, "iommu_map+unmap, 2 empty ioctls",
+                  kind="more", others={"stock": v[f"stock.map_dma+unmap_dma.{size}.stock"]})
+    yield row("AUX_MAP+UNMAP 64M scattered", v["map.64M-scattered.ours"], 1.1,
+              v["map.64M-scattered.bare"] + 2 * nothing, "iommu_map_sg+unmap, 2 empty ioctls")
+    for size in SIZES:
+        for way in ("map", "unmap"):
+            yield row(f"flushes of AUX_{way.upper()} {size}", v[f"flush.{way}.{size}.ours"],
+                      1, kind="at most")
+    size = "64M-scattered"
+    yield row("flushes of AUX_MAP 64M scattered", v[f"flush.map.{size}.ours"], 5, kind="at most")
+    yield row("flushes of AUX_UNMAP 64M scattered", v[f"flush.unmap.{size}.ours"], 1,
+              kind="at most", others={"iommu_map_sg+unmap": v[f"flush.map+unmap.{size}.bare"]})
+    yield row("flushes of UNMAP_ALL, 1,000 mappings", v["flush.unmap_all.1000.ours"], 1,
+              kind="at most")
+    yield row("flushes of DESTROY, 1,000 mappings", v["flush.destroy.1000.ours"], 5,
+              kind="at most")
+    for size in (*SIZES, "64M-scattered"):
+        stock = v.get(f"stock.map_dma.{size}.stock")
+        yield row(f"REGISTER {size}", v[f"register.{size}.ours"], 1.2,
+                  v[f"register.{size}.bare"] + nothing, "pin_user_pages, 1 empty ioctl",
+                  others={"stock MAP_DMA": stock} if stock else {})
+    for size in ("2M", "1G"):
+        yield row(f"REGISTER {size} of huge pages", v[f"register.{size}.ours"], 1.0,
+                  v[f"stock.map_dma.{size}.stock"], "stock MAP_DMA")
+    yield row("AUX_ATTACH+DETACH", v["attach.ours"], 1.15, v["attach.bare"] + 2 * nothing,
+              "iommu_attach+detach, 2 empty ioctls")
+    yield row("AUX_CREATE+DESTROY", v["create.ours"], 1.1,
+              v["create.bare"] + 2 * nothing + numbers["alloc.kernel.0.ours"],
+              "domain alloc+free, number, 2 empty ioctls")
+    yield row("bytes for a range of one run", v["memory.range.ours"], 512, kind="at most")
+    yield row("bytes for a mapping", v["memory.mapping.ours"], 96, kind="at most")
+    for name, title in (("check_extension", "VFIO_CHECK_EXTENSION"),
+                        ("dirty_pages", "a stock ioctl that fails")):
+        yield row(f"{title} through the shim", v[f"stock.{name}.ours"], 120,
+                  v[f"stock.{name}.stock"], "stock", kind="more")
+    yield row("MAP_DMA+UNMAP_DMA 4K through the shim", v["stock.map_dma+unmap_dma.4K.ours"],
+              240, v["stock.map_dma+unmap_dma.4K.stock"], "stock", kind="more")
+    for count in (1000, 100000):
+        yield row(f"AUX_MAP+UNMAP 4K among {count:,}", v[f"map.4K.among-{count}.ours"], 1.4,
+                  v["map.4K.among-1.ours"], "itself among 1")
+    for count in (1000, 10000):
+        yield row(f"AUX_CREATE+DESTROY among {count:,}", v[f"create.among-{count}.ours"], 1.1,
+                  v["create.among-100.ours"], "itself among 100")
+    yield row("REGISTER of 1 GiB, each page", v["register.page.of-1G.ours"], 1.2,
+              v["register.page.of-1G.bare"], "pin_user_pages")
+    for size in (4, 16, 64):
+        if f"register.page.of-{size}G.ours" in v:
+            yield row(f"REGISTER of {size} GiB, each page", v[f"register.page.of-{size}G.ours"],
+                      1.1, v["register.page.of-1G.ours"], "itself of 1 GiB")
+
+
+def make_rows(values):
+    numbers = values["numbers"]
+    rows = list(number_rows(numbers))
+    for mode in ("first-stage", "second-stage"):
+        rows += space_rows(values[mode], mode, numbers)
+    return rows
+
+
+def as_rst(rows):
+    """A list-table, which need not be drawn."""
+    head = ("", "what", "ours", "peer", "ratio", "what the peer is", "may be", "others")
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for cells in (head, *(row.cells() for row in rows)):
+        for column, cell in enumerate(cells):
+            lines.append(f"   {'*' if column == 0 else ' '} - {cell}".rstrip())
+    return "\n".join(lines) + "\n"
