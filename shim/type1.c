@@ -2,11 +2,13 @@
 /*
  * The kernel's own type1 (drivers/vfio/vfio_iommu_type1.c), wrapped.
  *
- * The stock source is compiled in unchanged; only its registration, and the one
- * line that publishes a list of IO addresses, are rerouted. VFIO gets operations
- * in which vfio_pasid comes first. Nothing is decided here: vfio_pasid answers
- * its own ioctls and passes everything else to the stock operation.
+ * The stock source is compiled in unchanged; only its registration, the one line
+ * that publishes a list of IO addresses, and calls of five of its own functions
+ * are rerouted. VFIO gets operations in which vfio_pasid comes first. Nothing is
+ * decided here: vfio_pasid answers its own ioctls and passes everything else to
+ * the stock operation.
  */
+#include <linux/args.h>
 #include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -22,6 +24,39 @@ static void shim_unregister(const struct vfio_iommu_driver_ops *ops);
 static void shim_publish_iova_list(struct list_head *copy,
 				   struct list_head *head);
 
+struct vfio_batch;
+struct vfio_bitmap;
+struct vfio_dma;
+struct vfio_iommu;
+
+static int shim_lock_acct(struct vfio_dma *dma, long npage, bool async);
+static long shim_pin_pages_remote(struct vfio_dma *dma, unsigned long vaddr,
+				  unsigned long npage, unsigned long *pfn_base,
+				  unsigned long limit, struct vfio_batch *batch);
+static int shim_pin_page_external(struct vfio_dma *dma, unsigned long vaddr,
+				  unsigned long *pfn_base, bool do_accounting);
+static void shim_remove_dma(struct vfio_iommu *iommu, struct vfio_dma *dma);
+static int shim_dma_do_unmap(struct vfio_iommu *iommu,
+			     struct vfio_iommu_type1_dma_unmap *unmap,
+			     struct vfio_bitmap *bitmap);
+
+/*
+ * Calls of these stock functions are calls of ours of the same name. In a
+ * definition, which stays the stock one, the arguments begin with "struct".
+ */
+#define SHIM_ARGUMENT_struct shim_one_more,
+#define SHIM_COUNT(...) COUNT_ARGS(__VA_ARGS__)
+#define SHIM_PREFIX(first, ...) \
+	CONCATENATE(SHIM_PREFIX_, SHIM_COUNT(SHIM_ARGUMENT_##first))
+#define SHIM_PREFIX_1 shim_
+#define SHIM_PREFIX_2 vfio_
+#define SHIM_REROUTE(name, ...) \
+	CONCATENATE(SHIM_PREFIX(__VA_ARGS__), name)(__VA_ARGS__)
+#define vfio_lock_acct(...) SHIM_REROUTE(lock_acct, __VA_ARGS__)
+#define vfio_pin_pages_remote(...) SHIM_REROUTE(pin_pages_remote, __VA_ARGS__)
+#define vfio_pin_page_external(...) SHIM_REROUTE(pin_page_external, __VA_ARGS__)
+#define vfio_remove_dma(...) SHIM_REROUTE(remove_dma, __VA_ARGS__)
+#define vfio_dma_do_unmap(...) SHIM_REROUTE(dma_do_unmap, __VA_ARGS__)
 #define vfio_register_iommu_driver shim_register
 #define vfio_unregister_iommu_driver shim_unregister
 /* Stands once in the source, in vfio_iommu_iova_insert_copy(): see Kbuild. */
@@ -30,6 +65,11 @@ static void shim_publish_iova_list(struct list_head *copy,
 #undef vfio_register_iommu_driver
 #undef vfio_unregister_iommu_driver
 #undef list_splice_tail
+#undef vfio_lock_acct
+#undef vfio_pin_pages_remote
+#undef vfio_pin_page_external
+#undef vfio_remove_dma
+#undef vfio_dma_do_unmap
 
 /*
  * The known layout of struct vfio_iommu_driver_ops, all of which shim_ops below
@@ -115,6 +155,21 @@ static bool shim_iova_list_meets(struct vfio_iommu *iommu, u64 start, u64 last)
 	return false;
 }
 
+/* Called with iommu->lock. Without an IOMMU, there is no list. */
+static void shim_describe(struct vfio_iommu *iommu,
+			  struct vfio_pasid_own_space *space)
+{
+	space->iova_start = 0;
+	space->iova_last = U64_MAX;
+	space->pgsize_bitmap = iommu->pgsize_bitmap;
+	if (list_empty(&iommu->iova_list))
+		return;
+	space->iova_start = list_first_entry(&iommu->iova_list,
+					     struct vfio_iova, list)->start;
+	space->iova_last = list_last_entry(&iommu->iova_list,
+					   struct vfio_iova, list)->end;
+}
+
 /* Called with iommu->lock; takes @spare if there is no window yet. */
 static int shim_setup_locked(struct vfio_iommu *iommu,
 			     vfio_pasid_choose_t choose, void *context,
@@ -127,11 +182,7 @@ static int shim_setup_locked(struct vfio_iommu *iommu,
 
 	if (list_empty(&iommu->domain_list))
 		return -EOPNOTSUPP;
-	space.iova_start = list_first_entry(&iommu->iova_list,
-					    struct vfio_iova, list)->start;
-	space.iova_last = list_last_entry(&iommu->iova_list,
-					  struct vfio_iova, list)->end;
-	space.pgsize_bitmap = iommu->pgsize_bitmap;
+	shim_describe(iommu, &space);
 	ret = choose(context, &space, &start, &last);
 	if (ret)
 		return ret;
@@ -169,6 +220,275 @@ static int shim_setup(void *data, vfio_pasid_choose_t choose, void *context)
 	return ret;
 }
 
+/*
+ * A mapping of registered memory. Stock code knows the first member, and frees
+ * it as one of its own. Its pages come from vfio_pasid, which has them pinned and
+ * charged; a process is never charged for as many pages as @dma.locked_vm says.
+ */
+struct shim_mapping {
+	struct vfio_dma dma;
+	void *own;		/* vfio_pasid's */
+	bool committed;
+};
+
+#define SHIM_NOT_CHARGED SIZE_MAX
+
+static_assert(offsetof(struct shim_mapping, dma) == 0);
+
+/* NULL for one of VFIO_IOMMU_MAP_DMA. */
+static struct shim_mapping *shim_mapping_of(struct vfio_dma *dma)
+{
+	if (dma->locked_vm != SHIM_NOT_CHARGED)
+		return NULL;
+	return container_of(dma, struct shim_mapping, dma);
+}
+
+static int shim_lock_acct(struct vfio_dma *dma, long npage, bool async)
+{
+	return shim_mapping_of(dma) ? 0 : vfio_lock_acct(dma, npage, async);
+}
+
+/* For mapping, and for replay: what is at @vaddr now does not matter. */
+static long shim_pin_pages_remote(struct vfio_dma *dma, unsigned long vaddr,
+				  unsigned long npage, unsigned long *pfn_base,
+				  unsigned long limit, struct vfio_batch *batch)
+{
+	struct shim_mapping *mapping = shim_mapping_of(dma);
+
+	if (!mapping)
+		return vfio_pin_pages_remote(dma, vaddr, npage, pfn_base,
+					     limit, batch);
+	return vfio_pasid_own_pin(mapping->own, vaddr - dma->vaddr,
+				  disable_hugepages ? 1 : npage, pfn_base);
+}
+
+/* For vfio_pin_pages(). */
+static int shim_pin_page_external(struct vfio_dma *dma, unsigned long vaddr,
+				  unsigned long *pfn_base, bool do_accounting)
+{
+	struct shim_mapping *mapping = shim_mapping_of(dma);
+	long ret;
+
+	if (!mapping)
+		return vfio_pin_page_external(dma, vaddr, pfn_base,
+					      do_accounting);
+	ret = vfio_pasid_own_pin(mapping->own, vaddr - dma->vaddr, 1, pfn_base);
+	return ret < 0 ? ret : 0;
+}
+
+/* Whoever unmaps it: it is unmapped and unpinned before it is not counted. */
+static void shim_remove_dma(struct vfio_iommu *iommu, struct vfio_dma *dma)
+{
+	struct shim_mapping *mapping = shim_mapping_of(dma);
+	void *own = mapping && mapping->committed ? mapping->own : NULL;
+
+	vfio_remove_dma(iommu, dma);
+	if (own)
+		vfio_pasid_own_unmapped(own);
+}
+
+static bool shim_has_mappings(struct vfio_iommu *iommu)
+{
+	struct rb_node *n;
+
+	for (n = rb_first(&iommu->dma_list); n; n = rb_next(n))
+		if (shim_mapping_of(rb_entry(n, struct vfio_dma, node)))
+			return true;
+	return false;
+}
+
+/*
+ * The virtual addresses of registered memory cannot be updated. While those of
+ * others are, it is as if one was invalid already: then nothing of ours comes.
+ * With emulated groups, which do not come meanwhile, stock code refuses.
+ */
+static int shim_dma_do_unmap(struct vfio_iommu *iommu,
+			     struct vfio_iommu_type1_dma_unmap *unmap,
+			     struct vfio_bitmap *bitmap)
+{
+	unsigned int updating;
+	int ret;
+
+	if (!(unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR))
+		return vfio_dma_do_unmap(iommu, unmap, bitmap);
+
+	scoped_guard(mutex, &iommu->lock) {
+		if (shim_has_mappings(iommu))
+			return -EBUSY;
+		updating = list_empty(&iommu->emulated_iommu_groups);
+		iommu->vaddr_invalid_count += updating;
+	}
+	ret = vfio_dma_do_unmap(iommu, unmap, bitmap);
+	scoped_guard(mutex, &iommu->lock)
+		iommu->vaddr_invalid_count -= updating;
+	return ret;
+}
+
+/* As vfio_dma_do_map(). Called with iommu->lock; takes @spare if it links it. */
+static int shim_own_map_locked(struct vfio_iommu *iommu,
+			       const struct vfio_pasid_own_map *map,
+			       struct shim_mapping **spare)
+{
+	size_t pgsize = (size_t)1 << __ffs(iommu->pgsize_bitmap);
+	struct shim_mapping *mapping;
+	struct vfio_dma *dma;
+	int ret = 0;
+
+	if ((map->iova | map->vaddr | map->size) & (pgsize - 1))
+		return -EINVAL;
+	if (!vfio_iommu_iova_dma_valid(iommu, map->iova,
+				       map->iova + map->size - 1))
+		return -ERANGE;
+	if (iommu->vaddr_invalid_count)
+		return -EBUSY;
+	if (vfio_find_dma(iommu, map->iova, map->size))
+		return -EEXIST;
+	if (!iommu->dma_avail)
+		return -ENOSPC;
+
+	iommu->dma_avail--;
+	mapping = no_free_ptr(*spare);
+	dma = &mapping->dma;
+	dma->task = get_task_struct(current->group_leader);
+	mmgrab(dma->mm);
+	vfio_link_dma(iommu, dma);
+	if (list_empty(&iommu->domain_list))
+		dma->size = map->size;
+	else
+		ret = vfio_pin_map_dma(iommu, dma, map->size);
+	if (ret)
+		return ret == -ENOMEM || ret == -EINTR ? ret : -ERANGE;
+
+	if (iommu->dirty_page_tracking)
+		ret = vfio_dma_bitmap_alloc(dma, pgsize);
+	if (!ret)
+		ret = map->commit(map->context);
+	if (ret)
+		shim_remove_dma(iommu, dma);
+	else
+		mapping->committed = true;
+	return ret;
+}
+
+static int shim_own_map(void *data, const struct vfio_pasid_own_map *map)
+{
+	struct shim_mapping *mapping __free(kfree) =
+		kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
+	struct vfio_iommu *iommu = data;
+	int ret;
+
+	if (!mapping)
+		return -ENOMEM;
+	mapping->own = map->own;
+	mapping->dma.iova = map->iova;
+	mapping->dma.vaddr = map->vaddr;
+	mapping->dma.prot = map->prot;
+	mapping->dma.mm = current->mm;
+	mapping->dma.pfn_list = RB_ROOT;
+	mapping->dma.locked_vm = SHIM_NOT_CHARGED;
+	ret = mutex_lock_killable(&iommu->lock);
+	if (ret)
+		return ret;
+	ret = shim_own_map_locked(iommu, map, &mapping);
+	mutex_unlock(&iommu->lock);
+	return ret;
+}
+
+/* Whether [@start, @last] has only a part of it. */
+static bool shim_cuts(struct vfio_dma *dma, u64 start, u64 last)
+{
+	return dma->iova < start || dma->iova + dma->size - 1 > last;
+}
+
+/*
+ * Looks at the first mapping of ours from @n to @last: NULL if there is none.
+ */
+static struct vfio_dma *shim_next_mapping(struct rb_node *n, u64 last)
+{
+	for (; n; n = rb_next(n)) {
+		struct vfio_dma *dma = rb_entry(n, struct vfio_dma, node);
+
+		if (dma->iova > last)
+			return NULL;
+		if (shim_mapping_of(dma))
+			return dma;
+	}
+	return NULL;
+}
+
+/*
+ * Called with iommu->lock, which it drops while the emulated devices let go of
+ * what they have pinned. Nothing is unmapped before they have, and it is known
+ * that nothing is cut.
+ */
+static int shim_own_unmap_locked(struct vfio_iommu *iommu, u64 start, u64 last,
+				 u64 *size)
+{
+	size_t pgsize = (size_t)1 << __ffs(iommu->pgsize_bitmap);
+	struct vfio_dma *dma, *next;
+	struct rb_node *first;
+
+	if ((start | (last + 1)) & (pgsize - 1))
+		return -EINVAL;
+again:
+	first = vfio_find_dma_first_node(iommu, start, last);
+	for (dma = shim_next_mapping(first, last); dma;
+	     dma = shim_next_mapping(rb_next(&dma->node), last)) {
+		if (shim_cuts(dma, start, last))
+			return -EINVAL;
+		if (RB_EMPTY_ROOT(&dma->pfn_list))
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		vfio_notify_dma_unmap(iommu, dma);
+		goto again;
+	}
+
+	for (dma = shim_next_mapping(first, last); dma; dma = next) {
+		next = shim_next_mapping(rb_next(&dma->node), last);
+		*size += dma->size;
+		shim_remove_dma(iommu, dma);
+	}
+	return 0;
+}
+
+static int shim_own_unmap(void *data, u64 start, u64 last, u64 *size)
+{
+	struct vfio_iommu *iommu = data;
+	int ret = mutex_lock_killable(&iommu->lock);
+
+	if (ret)
+		return ret;
+	*size = 0;
+	ret = shim_own_unmap_locked(iommu, start, last, size);
+	mutex_unlock(&iommu->lock);
+	return ret;
+}
+
+static int shim_own_look(void *data, u64 from, struct vfio_pasid_own_space *space,
+			 vfio_pasid_see_t see, void *context)
+{
+	struct vfio_iommu *iommu = data;
+	struct vfio_iova *iova;
+	struct vfio_dma *dma;
+	int ret = mutex_lock_killable(&iommu->lock);
+
+	if (ret)
+		return ret;
+	shim_describe(iommu, space);
+	list_for_each_entry(iova, &iommu->iova_list, list)
+		if (!see(context, iova->start, iova->end, NULL))
+			goto unlock;
+	dma = shim_next_mapping(vfio_find_dma_first_node(iommu, from, U64_MAX),
+				U64_MAX);
+	while (dma && see(context, dma->iova, dma->iova + dma->size - 1,
+			  shim_mapping_of(dma)->own))
+		dma = shim_next_mapping(rb_next(&dma->node), U64_MAX);
+unlock:
+	mutex_unlock(&iommu->lock);
+	return 0;
+}
+
 static int shim_stock_attach_group(void *data, struct iommu_group *group,
 				   unsigned int group_type)
 {
@@ -191,6 +511,9 @@ static const struct vfio_pasid_stock_ops shim_stock_ops = {
 	.register_device = vfio_iommu_type1_register_device,
 	.unregister_device = vfio_iommu_type1_unregister_device,
 	.setup = shim_setup,
+	.own_map = shim_own_map,
+	.own_unmap = shim_own_unmap,
+	.own_look = shim_own_look,
 };
 
 static void *shim_open(unsigned long type)

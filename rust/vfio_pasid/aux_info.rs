@@ -13,13 +13,19 @@ use kernel::{
 use crate::{
     aux::{AuxSpace, Inside},
     container::Caller,
-    kernel::abi::{
-        AuxEntry,
-        AuxInfo,
-        VFIO_AUX_ENTRY_GROUP,
-        VFIO_AUX_ENTRY_HOLE,
-        VFIO_AUX_ENTRY_MAPPING, //
+    kernel::{
+        abi::{
+            AuxEntry,
+            AuxInfo,
+            VFIO_AUX_ENTRY_GROUP,
+            VFIO_AUX_ENTRY_HOLE,
+            VFIO_AUX_ENTRY_MAPPING, //
+        },
+        iommu::Access,
+        stock::Seen,
     },
+    own_space::SpaceName,
+    window::Interval,
 };
 
 /// Entries in a batch.
@@ -61,19 +67,10 @@ impl Report {
     /// `ENOENT` if there is no such space; those of [`Caller::state`].
     pub(crate) fn gather(&mut self, caller: &Caller<'_>, info: &mut AuxInfo) -> Result {
         self.batch.clear();
-        let space = caller.state()?.space(info.pasid)?;
-        info.iova_start = space.window().interval().start();
-        info.iova_size = space.window().interval().size();
-        info.pgsize_bitmap = space.page_sizes();
-
-        let cursor = info.cursor;
-        let mut next = self.gather_holes(&space, cursor);
-        if next.is_continue() {
-            next = self.gather_groups(caller.state()?.groups_of(info.pasid), cursor);
-        }
-        if next.is_continue() {
-            next = self.gather_mappings(space.inside()?.as_mut().ok_or(ENOENT)?, cursor);
-        }
+        let next = match SpaceName::new(info.pasid) {
+            SpaceName::Own => self.gather_own(caller, info)?,
+            SpaceName::Aux(pasid) => self.gather_aux(caller, pasid.get(), info)?,
+        };
         info.cursor = match next {
             ControlFlow::Continue(()) => 0,
             ControlFlow::Break(next) => next,
@@ -82,17 +79,83 @@ impl Report {
         Ok(())
     }
 
-    fn gather_holes(&mut self, space: &AuxSpace, cursor: u64) -> ControlFlow<u64> {
-        for (position, hole) in (0..).zip(space.window().holes()) {
-            let entry = AuxEntry {
-                entry_type: VFIO_AUX_ENTRY_HOLE,
-                iova: hole.start(),
-                size: hole.size(),
-                ..AuxEntry::default()
+    fn gather_aux(
+        &mut self,
+        caller: &Caller<'_>,
+        pasid: u32,
+        info: &mut AuxInfo,
+    ) -> Result<ControlFlow<u64>> {
+        let space = caller.state()?.space(pasid)?;
+        info.iova_start = space.window().interval().start();
+        info.iova_size = space.window().interval().size();
+        info.pgsize_bitmap = space.page_sizes();
+
+        let cursor = info.cursor;
+        let mut next = self.gather_holes(&space, cursor);
+        if next.is_continue() {
+            next = self.gather_groups(caller.state()?.groups_of(pasid), cursor);
+        }
+        if next.is_continue() {
+            next = self.gather_mappings(space.inside()?.as_mut().ok_or(ENOENT)?, cursor);
+        }
+        Ok(next)
+    }
+
+    /// The own space has no window of its own, but the ranges that stock type1 has; what is between
+    /// them are its holes. All groups use it.
+    fn gather_own(&mut self, caller: &Caller<'_>, info: &mut AuxInfo) -> Result<ControlFlow<u64>> {
+        let cursor = info.cursor;
+        let mut next = ControlFlow::Continue(());
+        let mut position = 0;
+        let mut end = None;
+        let space = caller.own_look(Interval::ALL.last(), |seen| {
+            let Seen::Range(range) = seen else {
+                return false;
             };
-            self.add(cursor, position, entry)?;
+            let before = end.replace(range.last());
+            let hole = before
+                .zip(range.start().checked_sub(1))
+                .and_then(|(before, last)| Interval::new(before + 1, last));
+            if let Some(hole) = hole {
+                next = self.add_hole(cursor, position, hole);
+                position += 1;
+            }
+            next.is_continue()
+        })?;
+        info.iova_start = space.aperture.start();
+        info.iova_size = space.aperture.size();
+        info.pgsize_bitmap = space.page_sizes;
+
+        if next.is_continue() {
+            next = self.gather_groups(caller.state()?.groups(), cursor);
+        }
+        if next.is_continue() {
+            caller.own_look(first_mapping(cursor), |seen| {
+                if let Seen::Mapping(mapping) = seen {
+                    next =
+                        self.add_mapping(cursor, mapping.iova(), mapping.vaddr(), mapping.access());
+                }
+                next.is_continue()
+            })?;
+        }
+        Ok(next)
+    }
+
+    fn gather_holes(&mut self, space: &AuxSpace, cursor: u64) -> ControlFlow<u64> {
+        for (position, &hole) in (0..).zip(space.window().holes()) {
+            self.add_hole(cursor, position, hole)?;
         }
         ControlFlow::Continue(())
+    }
+
+    fn add_hole(&mut self, cursor: u64, position: u64, hole: Interval) -> ControlFlow<u64> {
+        let entry = AuxEntry {
+            entry_type: VFIO_AUX_ENTRY_HOLE,
+            iova: hole.start(),
+            size: hole.size(),
+            ..AuxEntry::default()
+        };
+        self.add(cursor, position, entry)
     }
 
     fn gather_groups(
@@ -112,18 +175,27 @@ impl Report {
     }
 
     fn gather_mappings(&mut self, inside: &mut Inside, cursor: u64) -> ControlFlow<u64> {
-        let from = cursor.saturating_sub(first_cursor(VFIO_AUX_ENTRY_MAPPING)) << PAGE_SHIFT;
+        let from = first_mapping(cursor);
         inside.mappings().for_each_from(from, |mapping| {
-            let iova = mapping.iova();
-            let entry = AuxEntry {
-                entry_type: VFIO_AUX_ENTRY_MAPPING,
-                data: mapping.access().into_flags(),
-                iova: iova.start(),
-                size: iova.size(),
-                vaddr: mapping.vaddr(),
-            };
-            self.add(cursor, iova.start() >> PAGE_SHIFT, entry)
+            self.add_mapping(cursor, mapping.iova(), mapping.vaddr(), mapping.access())
         })
+    }
+
+    fn add_mapping(
+        &mut self,
+        cursor: u64,
+        iova: Interval,
+        vaddr: u64,
+        access: Access,
+    ) -> ControlFlow<u64> {
+        let entry = AuxEntry {
+            entry_type: VFIO_AUX_ENTRY_MAPPING,
+            data: access.into_flags(),
+            iova: iova.start(),
+            size: iova.size(),
+            vaddr,
+        };
+        self.add(cursor, iova.start() >> PAGE_SHIFT, entry)
     }
 
     /// Adds the entry that is at `position` among its like, unless it is before `cursor`.
@@ -137,6 +209,11 @@ impl Report {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Where the mappings begin that are not before `cursor`.
+fn first_mapping(cursor: u64) -> u64 {
+    cursor.saturating_sub(first_cursor(VFIO_AUX_ENTRY_MAPPING)) << PAGE_SHIFT
 }
 
 /// The cursor of the first entry of a type.

@@ -13,6 +13,7 @@ use crate::{
     mapping,
     memory::Registration,
     mm::PasidInUse,
+    own_space::{check_alignment, OwnMapping, SpaceName},
     pasid::{Holder, PasidRange},
     registered::{self, Held},
     window::{Interval, Wish}, //
@@ -98,6 +99,9 @@ pub(crate) struct Unpublished {
 /// VFIO_IOMMU_AUX_CREATE, but for [`aux_publish`].
 pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<Unpublished> {
     let wish = Wish::new(create.iova_start, create.iova_size)?;
+    let fixed = (create.flags & VFIO_AUX_FIXED_PASID != 0)
+        .then(|| SpaceName::new(create.pasid).aux())
+        .transpose()?;
     let place = SpacePlace::new(GFP_KERNEL_ACCOUNT)?;
     let (group, width) = {
         let state = caller.state()?;
@@ -107,10 +111,10 @@ pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<
     let usable = PasidRange::of_width(width);
     let space = AuxSpace::new(caller.vmm(), &group, wish, || {
         let vmm = caller.vmm().arc();
-        if create.flags & VFIO_AUX_FIXED_PASID == 0 {
+        let Some(fixed) = fixed else {
             return PasidInUse::new(vmm, usable);
-        }
-        let pasid = PasidInUse::existing(vmm, create.pasid)?;
+        };
+        let pasid = PasidInUse::existing(vmm, fixed)?;
         usable
             .contains(pasid.number())
             .then_some(pasid)
@@ -131,13 +135,14 @@ pub(crate) fn aux_publish(caller: &Caller<'_>, new: Unpublished) -> Result<isize
 
 /// VFIO_IOMMU_AUX_DESTROY: detaches first, so that unmapping has nothing to flush.
 pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<isize> {
-    let space = caller.state()?.space(destroy.pasid)?;
+    let pasid = SpaceName::new(destroy.pasid).aux()?;
+    let space = caller.state()?.space(pasid)?;
     let ended = {
         let mut inside = space.inside()?;
         if inside.is_none() {
             return Err(ENOENT);
         }
-        caller.state()?.remove_space(destroy.pasid);
+        caller.state()?.remove_space(pasid);
         inside.take()
     };
     drop(ended);
@@ -146,19 +151,21 @@ pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<i
 
 /// VFIO_IOMMU_AUX_ATTACH.
 pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
+    let pasid = SpaceName::new(attach.pasid).aux()?;
     let group = {
         let state = caller.state()?;
-        state.space(attach.pasid)?;
+        state.space(pasid)?;
         state.group(attach.group)?.clone()
     };
     let group = Prospect::new(&group)?;
-    caller.state()?.attach(caller.vmm(), attach.pasid, group)?;
+    caller.state()?.attach(caller.vmm(), pasid, group)?;
     Ok(0)
 }
 
 /// VFIO_IOMMU_AUX_DETACH.
 pub(crate) fn aux_detach(caller: &Caller<'_>, detach: &AuxAttach) -> Result<isize> {
-    caller.state()?.detach(detach.pasid, detach.group)?;
+    let pasid = SpaceName::new(detach.pasid).aux()?;
+    caller.state()?.detach(pasid, detach.group)?;
     Ok(0)
 }
 
@@ -167,18 +174,32 @@ pub(crate) fn aux_map(caller: &Caller<'_>, map: &AuxMap) -> Result<isize> {
     let access = Access::from_flags(map.flags)?;
     let iova = Interval::sized(map.iova, map.size)?;
     let memory = Interval::sized(map.vaddr, map.size)?;
-    let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
-    let space = caller.state()?.space(map.pasid)?;
     let find = |memory| caller.state()?.registered().map(memory);
-    space.map(iova, memory, access, place, find, || caller.check_alive())?;
+    match SpaceName::new(map.pasid) {
+        SpaceName::Own => {
+            check_alignment(&[iova, memory])?;
+            let mapping = OwnMapping::new(iova, memory.start(), access, find(memory)?)?;
+            caller.own_map(mapping)?;
+        }
+        SpaceName::Aux(pasid) => {
+            let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
+            let space = caller.state()?.space(pasid.get())?;
+            space.map(iova, memory, access, place, find, || caller.check_alive())?;
+        }
+    }
     Ok(0)
 }
 
 /// VFIO_IOMMU_AUX_UNMAP.
 pub(crate) fn aux_unmap(caller: &Caller<'_>, unmap: &mut AuxUnmap) -> Result {
     let range = unmap.range()?;
-    let space = caller.state()?.space(unmap.pasid)?;
-    unmap.size = space.unmap(range)?;
+    unmap.size = match SpaceName::new(unmap.pasid) {
+        SpaceName::Own => caller.own_unmap(range.unwrap_or(Interval::ALL))?,
+        SpaceName::Aux(pasid) => {
+            let space = caller.state()?.space(pasid.get())?;
+            space.unmap(range)?
+        }
+    };
     Ok(())
 }
 

@@ -33,6 +33,27 @@ typedef int (*vfio_pasid_choose_t)(void *context,
 				   u64 *start, u64 *last);
 
 /*
+ * A mapping of registered memory in the container's own address space. @own is
+ * what vfio_pasid knows of it. @commit is asked when all is done, with
+ * iommu->lock; if it fails, all is undone.
+ */
+struct vfio_pasid_own_map {
+	u64 iova;
+	u64 size;
+	u64 vaddr;
+	void *own;
+	int (*commit)(void *context);
+	void *context;
+	int prot;		/* IOMMU_READ, IOMMU_WRITE */
+};
+
+/*
+ * Sees a range of IO addresses that can be mapped (@own is NULL), or a mapping.
+ * Returns whether to go on. Neither waits nor allocates.
+ */
+typedef bool (*vfio_pasid_see_t)(void *context, u64 start, u64 last, void *own);
+
+/*
  * The stock operations. @data is the stock iommu_data. @owner is the module
  * that they are in: a container holds a reference to it from its open until
  * nobody uses it any more.
@@ -42,6 +63,22 @@ typedef int (*vfio_pasid_choose_t)(void *context,
  * -EOPNOTSUPP if no group of the container has an IOMMU, -EBUSY if something
  * outside is mapped, -ERANGE if nothing would be left, -ENOMEM, or what @choose
  * returns; then nothing has changed.
+ *
+ * own_map: maps registered memory, as VFIO_IOMMU_MAP_DMA would, but with the
+ * pages that vfio_pasid_own_pin() gives, and charged to nobody. If it succeeds,
+ * @map->own is vfio_pasid's again with vfio_pasid_own_unmapped(); if not, at
+ * once. -EINVAL for what is not aligned, -ERANGE outside of the window or if the
+ * IOMMU cannot address the memory, -EEXIST, -ENOSPC for dma_entry_limit, -EBUSY
+ * while virtual addresses are being updated, -ENOMEM, -EINTR, or what @commit
+ * returns.
+ *
+ * own_unmap: unmaps such mappings from @start to @last, and none of
+ * VFIO_IOMMU_MAP_DMA; @size is how many bytes that were. -EINVAL if it is not
+ * aligned, or has only a part of one; -EINTR.
+ *
+ * own_look: fills in @space, and shows @see all ranges of IO addresses, then all
+ * such mappings that end at or behind @from, both in ascending order. -EINTR.
+ * Without an IOMMU, every address can be mapped, and there are no ranges.
  *
  * @group_type is enum vfio_group_type, which only VFIO's private header has.
  */
@@ -56,6 +93,10 @@ struct vfio_pasid_stock_ops {
 	void (*register_device)(void *data, struct vfio_device *device);
 	void (*unregister_device)(void *data, struct vfio_device *device);
 	int (*setup)(void *data, vfio_pasid_choose_t choose, void *context);
+	int (*own_map)(void *data, const struct vfio_pasid_own_map *map);
+	int (*own_unmap)(void *data, u64 start, u64 last, u64 *size);
+	int (*own_look)(void *data, u64 from, struct vfio_pasid_own_space *space,
+			vfio_pasid_see_t see, void *context);
 };
 
 /* @ops stay as they are while @owner is loaded. */
@@ -80,5 +121,19 @@ void vfio_pasid_container_unregister_device(void *handle,
  * dma_rw and group_iommu_domain.
  */
 void *vfio_pasid_container_stock(void *handle);
+
+/*
+ * Of a mapping of own_map, with iommu->lock: pins pages of its memory once more,
+ * from @offset bytes on, as many as follow each other there, @npage at most.
+ * Returns how many, and the number of the first in @pfn. Who unpins them is
+ * stock code. -EINTR at a fatal signal, -ENOMEM if they have too many references.
+ */
+long vfio_pasid_own_pin(void *own, u64 offset, unsigned long npage,
+			unsigned long *pfn);
+/*
+ * It is gone, as are its pins. Called with iommu->lock; takes the lock of the
+ * process's registered memory.
+ */
+void vfio_pasid_own_unmapped(void *own);
 
 #endif /* _VFIO_PASID_CONTAINER_H */

@@ -30,10 +30,11 @@ use crate::{
         mm::current_mm,
         mutex::{Guard, KillableMutex},
         pci::{Address, PciDevice},
-        stock::{Stock, StockOps},
+        stock::{OwnSpace, Seen, Stock, StockOps},
         vfio::{Identity, PinnedDevice}, //
     },
     mm::{Closing, Membership, VfioMmRef},
+    own_space::OwnMapping,
     registered::Registered,
     window::{smallest_page, Interval, Wish},
     MODULE, //
@@ -230,6 +231,11 @@ impl State {
         numbers.filter(move |&number| self.attachments.has(number, pasid))
     }
 
+    /// The numbers of all groups, in ascending order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = u32> + '_ {
+        self.groups.keys().copied()
+    }
+
     /// The registered memory.
     pub(crate) fn registered(&mut self) -> &mut Registered {
         &mut self.registered
@@ -329,6 +335,49 @@ impl Caller<'_> {
         });
         self.check_alive()?;
         done.and(granted)
+    }
+}
+
+impl Caller<'_> {
+    /// Maps registered memory in the container's own space.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stock::own_map`] and [`Caller::check_alive`].
+    pub(crate) fn own_map(&self, mapping: KBox<OwnMapping>) -> Result {
+        // A container is dead before its last group takes all mappings with it, both under
+        // `iommu->lock`: what is mapped later would stay for ever.
+        self.0.stock.own_map(mapping, |mapping| {
+            self.check_alive()?;
+            mapping.mapped();
+            Ok(())
+        })
+    }
+
+    /// Unmaps registered memory in `range` of the own space, and returns how many bytes it had.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stock::own_unmap`] and [`Caller::check_alive`].
+    pub(crate) fn own_unmap(&self, range: Interval) -> Result<u64> {
+        let unmapped = self.0.stock.own_unmap(range)?;
+        self.check_alive()?;
+        Ok(unmapped)
+    }
+
+    /// Looks at the own space, as [`Stock::own_look`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stock::own_look`] and [`Caller::check_alive`].
+    pub(crate) fn own_look(
+        &self,
+        from: u64,
+        see: impl FnMut(Seen<'_>) -> bool,
+    ) -> Result<OwnSpace> {
+        let space = self.0.stock.own_look(from, see)?;
+        self.check_alive()?;
+        Ok(space)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
         warn::warn_not_attached, //
     },
     mm::{VfioMm, VfioMmRef},
+    own_space::OwnMapping,
     pasid::{Holder, PasidRange},
     uapi, //
 };
@@ -258,4 +259,35 @@ pub(crate) extern "C" fn vfio_pasid_container_stock(handle: *mut c_void) -> *mut
         Ok(container) => container.stock().as_ptr(),
         Err(_) => core::ptr::null_mut(),
     }
+}
+
+/// # Safety
+///
+/// `own` is a mapping that the stock code has, and `pfn` is valid.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_own_pin(
+    own: *mut c_void,
+    offset: u64,
+    npage: c_ulong,
+    pfn: *mut c_ulong,
+) -> c_long {
+    // SAFETY: By the caller's promise.
+    let (own, pfn) = unsafe { (&*own.cast::<OwnMapping>(), &mut *pfn) };
+    match own.pin(offset, npage) {
+        Ok((first, count)) => {
+            *pfn = first;
+            count as c_long
+        }
+        Err(error) => error.to_errno() as c_long,
+    }
+}
+
+/// # Safety
+///
+/// `own` is a mapping that the stock code has, and does not use again.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_own_unmapped(own: *mut c_void) {
+    // SAFETY: `Stock::own_map()` left the box to the caller, who gives it back.
+    let own = unsafe { KBox::from_raw(own.cast::<OwnMapping>()) };
+    KBox::into_inner(own).unmapped();
 }

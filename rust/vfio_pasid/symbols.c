@@ -16,7 +16,14 @@
 static_assert(sizeof(struct vfio_pasid_own_space) == 24);
 static_assert(offsetof(struct vfio_pasid_own_space, iova_last) == 8);
 static_assert(offsetof(struct vfio_pasid_own_space, pgsize_bitmap) == 16);
-static_assert(sizeof(struct vfio_pasid_stock_ops) == 72);
+static_assert(sizeof(struct vfio_pasid_own_map) == 56);
+static_assert(offsetof(struct vfio_pasid_own_map, size) == 8);
+static_assert(offsetof(struct vfio_pasid_own_map, vaddr) == 16);
+static_assert(offsetof(struct vfio_pasid_own_map, own) == 24);
+static_assert(offsetof(struct vfio_pasid_own_map, commit) == 32);
+static_assert(offsetof(struct vfio_pasid_own_map, context) == 40);
+static_assert(offsetof(struct vfio_pasid_own_map, prot) == 48);
+static_assert(sizeof(struct vfio_pasid_stock_ops) == 96);
 static_assert(offsetof(struct vfio_pasid_stock_ops, open) == 8);
 static_assert(offsetof(struct vfio_pasid_stock_ops, release) == 16);
 static_assert(offsetof(struct vfio_pasid_stock_ops, ioctl) == 24);
@@ -25,6 +32,9 @@ static_assert(offsetof(struct vfio_pasid_stock_ops, detach_group) == 40);
 static_assert(offsetof(struct vfio_pasid_stock_ops, register_device) == 48);
 static_assert(offsetof(struct vfio_pasid_stock_ops, unregister_device) == 56);
 static_assert(offsetof(struct vfio_pasid_stock_ops, setup) == 64);
+static_assert(offsetof(struct vfio_pasid_stock_ops, own_map) == 72);
+static_assert(offsetof(struct vfio_pasid_stock_ops, own_unmap) == 80);
+static_assert(offsetof(struct vfio_pasid_stock_ops, own_look) == 88);
 
 /* Checked by Parameters::read() in kernel/params.rs. */
 unsigned int vfio_pasid_param_quota = 1000;
@@ -78,3 +88,5 @@ EXPORT_RUST(vfio_pasid_container_detach_group);
 EXPORT_RUST(vfio_pasid_container_register_device);
 EXPORT_RUST(vfio_pasid_container_unregister_device);
 EXPORT_RUST(vfio_pasid_container_stock);
+EXPORT_RUST(vfio_pasid_own_pin);
+EXPORT_RUST(vfio_pasid_own_unmapped);

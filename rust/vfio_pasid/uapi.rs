@@ -25,7 +25,8 @@ const FEATURES: u32 = VFIO_PASID_FEATURE_PASID
     | VFIO_PASID_FEATURE_AUX
     | VFIO_PASID_FEATURE_MEMORY
     | VFIO_PASID_FEATURE_WINDOW
-    | VFIO_PASID_FEATURE_HOT_RESET;
+    | VFIO_PASID_FEATURE_HOT_RESET
+    | VFIO_PASID_FEATURE_OWN_SPACE;
 
 /// An ioctl on a container that has no IOMMU type yet. VFIO asks for extensions so; anything else
 /// met the release of the container.

@@ -19,6 +19,7 @@ mod mapping;
 mod memory;
 mod mm;
 mod numbers;
+mod own_space;
 mod pasid;
 mod permit;
 mod registered;

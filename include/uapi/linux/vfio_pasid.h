@@ -48,6 +48,7 @@
 #define VFIO_PASID_FEATURE_MEMORY	(1 << 2) /* REGISTER_MEMORY, AUX_MAP, ... */
 #define VFIO_PASID_FEATURE_WINDOW	(1 << 3) /* SETUP, AUX_CREATE's window */
 #define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
+#define VFIO_PASID_FEATURE_OWN_SPACE	(1 << 5) /* VFIO_AUX_OWN_SPACE */
 
 /**
  * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
@@ -191,7 +192,14 @@ struct vfio_iommu_register_memory {
  *
  * Only the container that created a space can name it: for all others it is
  * ENOENT. A space goes with its container.
+ *
+ * VFIO_AUX_OWN_SPACE names the container's own space instead, that of
+ * VFIO_IOMMU_MAP_DMA, which devices address with requests without a PASID: in
+ * AUX_MAP, AUX_UNMAP and AUX_INFO. Registered memory in it is not pinned and
+ * charged again. In AUX_DESTROY, AUX_ATTACH, AUX_DETACH, and AUX_CREATE with
+ * VFIO_AUX_FIXED_PASID, it is EINVAL.
  */
+#define VFIO_AUX_OWN_SPACE		0
 
 /**
  * struct vfio_iommu_aux_create - VFIO_IOMMU_AUX_CREATE

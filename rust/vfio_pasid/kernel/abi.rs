@@ -22,6 +22,7 @@ pub(crate) const VFIO_PASID_FEATURE_AUX: u32 = 1 << 1;
 pub(crate) const VFIO_PASID_FEATURE_MEMORY: u32 = 1 << 2;
 pub(crate) const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 pub(crate) const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
+pub(crate) const VFIO_PASID_FEATURE_OWN_SPACE: u32 = 1 << 5;
 
 pub(crate) const VFIO_IOMMU_PASID_REQUEST: u32 = _IO(VFIO_TYPE, VFIO_BASE + 18);
 pub(crate) const VFIO_IOMMU_FLAG_ALLOC_PASID: u32 = 1 << 0;
@@ -63,6 +64,8 @@ pub(crate) struct RegisterMemory {
     pub(crate) vaddr: u64,
     pub(crate) size: u64,
 }
+
+pub(crate) const VFIO_AUX_OWN_SPACE: u32 = 0;
 
 pub(crate) const VFIO_IOMMU_AUX_CREATE: u32 = _IO(VFIO_TYPE, 0x43);
 pub(crate) const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;

@@ -115,6 +115,33 @@ struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn)
 	return pfn_to_page(pfn);
 }
 
+/*
+ * Pins @count pages that follow each other, and are pinned, once more. A small
+ * page has GUP_PIN_COUNTING_BIAS references for each pin, and their number is an
+ * int: what has half of them is left alone.
+ */
+int vfio_pasid_helper_add_pins(unsigned long pfn, unsigned long count)
+{
+	unsigned long done = 0;
+	int ret = 0;
+
+	while (done < count) {
+		struct page *page = pfn_to_page(pfn + done);
+		struct folio *folio = page_folio(page);
+		unsigned long pins = min(count - done, folio_nr_pages(folio) -
+					 folio_page_idx(folio, page));
+
+		ret = folio_ref_count(folio) > INT_MAX / 2 ?
+			-ENOMEM : folio_add_pins(folio, pins);
+		if (ret)
+			break;
+		done += pins;
+	}
+	if (ret && done)
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), done, false);
+	return ret;
+}
+
 void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
 					unsigned long seq)
 {

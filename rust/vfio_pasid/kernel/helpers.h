@@ -33,6 +33,7 @@ void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
+int vfio_pasid_helper_add_pins(unsigned long pfn, unsigned long count);
 void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
 					unsigned long seq);
 bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,

@@ -147,11 +147,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// For `iommu_map()`. Process memory is cacheable.
-    fn prot(self) -> c_int {
+    /// As `IOMMU_READ` and `IOMMU_WRITE`.
+    pub(super) fn prot(self) -> c_int {
         let read = if self.read { bindings::IOMMU_READ } else { 0 };
         let write = if self.write { bindings::IOMMU_WRITE } else { 0 };
-        (read | write | bindings::IOMMU_CACHE) as c_int
+        (read | write) as c_int
     }
 }
 
@@ -279,7 +279,8 @@ impl MappedRange {
                 (self.iova.start() + self.size) as c_ulong,
                 phys,
                 size as usize,
-                self.access.prot(),
+                // Process memory is cacheable.
+                self.access.prot() | bindings::IOMMU_CACHE as c_int,
                 bindings::GFP_KERNEL_ACCOUNT,
             )
         })

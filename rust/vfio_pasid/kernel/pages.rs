@@ -32,6 +32,7 @@ use crate::window::Interval;
 extern "C" {
     fn vfio_pasid_helper_page_to_pfn(page: *mut bindings::page) -> c_ulong;
     fn vfio_pasid_helper_pfn_to_page(pfn: c_ulong) -> *mut bindings::page;
+    fn vfio_pasid_helper_add_pins(pfn: c_ulong, count: c_ulong) -> c_int;
 }
 
 /// Pages that are pinned in one call.
@@ -255,6 +256,21 @@ impl PinnedPages {
             cond_resched();
         }
         Ok(true)
+    }
+
+    /// Pins pages once more: those that follow each other in memory from `offset` on, of `size`
+    /// bytes at most, which are both page-aligned and within the range. Returns the number of the
+    /// first, and how many; the caller unpins them. Neither waits nor charges anybody.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if a page has too many references already; `EFAULT` if `size` is 0.
+    pub(crate) fn pin_again(&self, offset: u64, size: u64) -> Result<(usize, usize)> {
+        let (phys, size) = self.pieces(offset, size).next().ok_or(EFAULT)?;
+        let (pfn, count) = ((phys >> PAGE_SHIFT) as usize, (size >> PAGE_SHIFT) as usize);
+        // SAFETY: By the type invariant they are pinned, so that they may be pinned again.
+        to_result(unsafe { vfio_pasid_helper_add_pins(pfn, count) })?;
+        Ok((pfn, count))
     }
 
     /// Where `size` bytes from `offset` on are in memory: physical address and size of each piece.

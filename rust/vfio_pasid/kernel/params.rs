@@ -18,6 +18,10 @@ extern "C" {
     static vfio_pasid_param_attachments: c_uint;
 }
 
+/// The most mappings that one process may ever have: each takes another pin of its pages, which is
+/// `GUP_PIN_COUNTING_BIAS` references to a small page, and half of an `int` has no room for more.
+const MOST_MAPPINGS: u32 = (1 << 30) / 1024 - 1;
+
 /// The parameters of this load of the module.
 pub(crate) struct Parameters {
     /// How many PASIDs one process may hold; 0 means none.
@@ -26,7 +30,7 @@ pub(crate) struct Parameters {
     pub(crate) range: PasidRange,
     /// How many ranges of memory one process may have registered.
     pub(crate) region_limit: u32,
-    /// How many mappings the aux spaces of one process may have together.
+    /// How many mappings of registered memory one process may have.
     pub(crate) mapping_limit: u32,
     /// How many attachments all processes may have together.
     pub(crate) attachment_limit: u32,
@@ -78,7 +82,7 @@ impl Parameters {
             quota,
             range: PasidRange::new(min, max)?,
             region_limit,
-            mapping_limit,
+            mapping_limit: mapping_limit.min(MOST_MAPPINGS),
             attachment_limit,
         })
     }

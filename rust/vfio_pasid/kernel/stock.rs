@@ -18,7 +18,10 @@ use super::{
     group::Group,
     vfio::{vfio_device, PinnedDevice}, //
 };
-use crate::window::Interval;
+use crate::{
+    own_space::OwnMapping,
+    window::Interval, //
+};
 
 /// Of `container.h`, which documents it. Named as there, because kCFI compares the types of
 /// functions by name.
@@ -38,6 +41,23 @@ type Choose = unsafe extern "C" fn(
     last: *mut u64,
 ) -> c_int;
 
+/// Of `container.h`, which documents it.
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub(crate) struct vfio_pasid_own_map {
+    iova: u64,
+    size: u64,
+    vaddr: u64,
+    own: *mut c_void,
+    commit: unsafe extern "C" fn(context: *mut c_void) -> c_int,
+    context: *mut c_void,
+    prot: c_int,
+}
+
+/// `vfio_pasid_see_t` of `container.h`.
+type See =
+    unsafe extern "C" fn(context: *mut c_void, start: u64, last: u64, own: *mut c_void) -> bool;
+
 /// `struct vfio_pasid_stock_ops` of `container.h`, which documents it.
 #[repr(C)]
 pub(crate) struct StockOps {
@@ -54,6 +74,16 @@ pub(crate) struct StockOps {
     register_device: unsafe extern "C" fn(data: *mut c_void, device: *mut vfio_device),
     unregister_device: unsafe extern "C" fn(data: *mut c_void, device: *mut vfio_device),
     setup: unsafe extern "C" fn(data: *mut c_void, choose: Choose, context: *mut c_void) -> c_int,
+    own_map: unsafe extern "C" fn(data: *mut c_void, map: *const vfio_pasid_own_map) -> c_int,
+    own_unmap:
+        unsafe extern "C" fn(data: *mut c_void, start: u64, last: u64, size: *mut u64) -> c_int,
+    own_look: unsafe extern "C" fn(
+        data: *mut c_void,
+        from: u64,
+        space: *mut vfio_pasid_own_space,
+        see: See,
+        context: *mut c_void,
+    ) -> c_int,
 }
 
 /// `symbols.c` asserts the same of the C structures.
@@ -61,7 +91,14 @@ const _: () = {
     assert!(size_of::<vfio_pasid_own_space>() == 24);
     assert!(offset_of!(vfio_pasid_own_space, iova_last) == 8);
     assert!(offset_of!(vfio_pasid_own_space, pgsize_bitmap) == 16);
-    assert!(size_of::<StockOps>() == 72);
+    assert!(size_of::<vfio_pasid_own_map>() == 56);
+    assert!(offset_of!(vfio_pasid_own_map, size) == 8);
+    assert!(offset_of!(vfio_pasid_own_map, vaddr) == 16);
+    assert!(offset_of!(vfio_pasid_own_map, own) == 24);
+    assert!(offset_of!(vfio_pasid_own_map, commit) == 32);
+    assert!(offset_of!(vfio_pasid_own_map, context) == 40);
+    assert!(offset_of!(vfio_pasid_own_map, prot) == 48);
+    assert!(size_of::<StockOps>() == 96);
     assert!(offset_of!(StockOps, open) == 8);
     assert!(offset_of!(StockOps, release) == 16);
     assert!(offset_of!(StockOps, ioctl) == 24);
@@ -70,6 +107,9 @@ const _: () = {
     assert!(offset_of!(StockOps, register_device) == 48);
     assert!(offset_of!(StockOps, unregister_device) == 56);
     assert!(offset_of!(StockOps, setup) == 64);
+    assert!(offset_of!(StockOps, own_map) == 72);
+    assert!(offset_of!(StockOps, own_unmap) == 80);
+    assert!(offset_of!(StockOps, own_look) == 88);
 };
 
 // SAFETY: The table is constant, and its functions may be called on any thread.
@@ -89,6 +129,14 @@ pub(crate) struct OwnSpace {
     pub(crate) aperture: Interval,
     /// The page sizes that can be mapped, a bit for each.
     pub(crate) page_sizes: u64,
+}
+
+/// Something of the own space.
+pub(crate) enum Seen<'a> {
+    /// IO addresses that can be mapped.
+    Range(Interval),
+    /// A mapping of registered memory.
+    Mapping(&'a OwnMapping),
 }
 
 /// A reference to the module that the stock operations are in: it cannot be unloaded.
@@ -216,6 +264,128 @@ impl Stock {
         to_result(unsafe {
             (self.ops.setup)(self.as_ptr(), call::<F>, (&raw mut choose).cast())
             //
+        })
+    }
+}
+
+impl Stock {
+    /// Maps what `mapping` says, and gives it to the stock code, unless `commit` fails, which is
+    /// asked under `iommu->lock` when all is done.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if something is not aligned to the smallest page; `ERANGE` outside the window, or
+    /// if the IOMMU cannot address the memory; `EEXIST` if something is mapped there; `ENOSPC` for
+    /// stock's `dma_entry_limit`; `EBUSY` while virtual addresses are being updated; `ENOMEM`;
+    /// `EINTR`; those of `commit`.
+    pub(crate) fn own_map<F: FnMut(&OwnMapping) -> Result>(
+        &self,
+        mapping: KBox<OwnMapping>,
+        commit: F,
+    ) -> Result {
+        struct Context<F> {
+            own: *mut OwnMapping,
+            commit: F,
+        }
+
+        /// # Safety
+        ///
+        /// `context` is a `Context<F>` whose mapping is valid.
+        unsafe extern "C" fn call<F: FnMut(&OwnMapping) -> Result>(context: *mut c_void) -> c_int {
+            // SAFETY: By the caller's promise.
+            let context = unsafe { &mut *context.cast::<Context<F>>() };
+            // SAFETY: As above.
+            match (context.commit)(unsafe { &*context.own }) {
+                Ok(()) => 0,
+                Err(error) => error.to_errno(),
+            }
+        }
+
+        let (iova, vaddr, access) = (mapping.iova(), mapping.vaddr(), mapping.access());
+        let own = KBox::into_raw(mapping);
+        let mut context = Context { own, commit };
+        let map = vfio_pasid_own_map {
+            iova: iova.start(),
+            size: iova.size(),
+            vaddr,
+            own: own.cast(),
+            commit: call::<F>,
+            context: (&raw mut context).cast(),
+            prot: access.prot(),
+        };
+        // SAFETY: By the type invariant; `map`, and what it points to, outlives the call.
+        let result = to_result(unsafe { (self.ops.own_map)(self.as_ptr(), &map) });
+        if result.is_err() {
+            // SAFETY: The stock code has not taken it, so it is still ours.
+            drop(unsafe { KBox::from_raw(own) });
+        }
+        result
+    }
+
+    /// Unmaps the mappings of registered memory in `range`, and returns how many bytes they had.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, and nothing is unmapped, if the range is not aligned to the smallest page, or has
+    /// only a part of such a mapping; `EINTR`.
+    pub(crate) fn own_unmap(&self, range: Interval) -> Result<u64> {
+        let mut size = 0;
+        // SAFETY: By the type invariant; `size` outlives the call.
+        to_result(unsafe {
+            (self.ops.own_unmap)(self.as_ptr(), range.start(), range.last(), &mut size)
+        })?;
+        Ok(size)
+    }
+
+    /// Shows `see` the ranges that can be mapped, and then the mappings of registered memory that
+    /// end at or behind `from`, both in ascending order, until it returns `false`. Returns the
+    /// space. Without an IOMMU there are no ranges, and all can be mapped. Nobody else uses the
+    /// space meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a fatal signal came first.
+    pub(crate) fn own_look<F: FnMut(Seen<'_>) -> bool>(
+        &self,
+        from: u64,
+        mut see: F,
+    ) -> Result<OwnSpace> {
+        /// # Safety
+        ///
+        /// `see` is an `F`, and `own` null or a mapping that the stock code has.
+        unsafe extern "C" fn call<F: FnMut(Seen<'_>) -> bool>(
+            see: *mut c_void,
+            start: u64,
+            last: u64,
+            own: *mut c_void,
+        ) -> bool {
+            // SAFETY: By the caller's promise; under `iommu->lock` it stays.
+            let (see, own) = unsafe { (&mut *see.cast::<F>(), own.cast::<OwnMapping>().as_ref()) };
+            match (own, Interval::new(start, last)) {
+                (Some(own), _) => see(Seen::Mapping(own)),
+                (None, Some(range)) => see(Seen::Range(range)),
+                (None, None) => true,
+            }
+        }
+
+        let mut space = vfio_pasid_own_space {
+            iova_start: 0,
+            iova_last: 0,
+            pgsize_bitmap: 0,
+        };
+        // SAFETY: By the type invariant; `space` and `see` outlive the call.
+        to_result(unsafe {
+            (self.ops.own_look)(
+                self.as_ptr(),
+                from,
+                &mut space,
+                call::<F>,
+                (&raw mut see).cast(),
+            )
+        })?;
+        Ok(OwnSpace {
+            aperture: Interval::new(space.iova_start, space.iova_last).ok_or(ERANGE)?,
+            page_sizes: space.pgsize_bitmap,
         })
     }
 }

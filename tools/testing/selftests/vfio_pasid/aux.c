@@ -309,7 +309,7 @@ static void hold_it_until_told(int socket, void *arg)
 TEST_F(aux, ENOENT_if_the_fixed_number_is_not_held)
 {
 	static const u32 numbers[] = {
-		0, 1, NOT_HELD, PASID_LAST, PASID_LAST + 1, UINT32_MAX,
+		1, NOT_HELD, PASID_LAST, PASID_LAST + 1, UINT32_MAX,
 	};
 	int other = device_index(20, 1);
 	struct peer peer;
@@ -540,7 +540,7 @@ TEST_F(aux, ERANGE_if_nothing_of_the_wish_can_be_served)
 
 TEST_F(aux, ENOENT_if_there_is_no_such_space)
 {
-	static const u32 numbers[] = { 0, HELD, NOT_HELD, UINT32_MAX };
+	static const u32 numbers[] = { HELD, NOT_HELD, UINT32_MAX };
 	struct aux_info info = { .head.cursor = 0 };
 	long pasid = aux_create(self->fd);
 

@@ -233,7 +233,8 @@ TEST_F(info, features_are_reported_in_every_state_of_a_container)
 	/* All of them, and nothing that is not there. */
 	long expected = VFIO_PASID_FEATURE_PASID | VFIO_PASID_FEATURE_AUX |
 			VFIO_PASID_FEATURE_MEMORY | VFIO_PASID_FEATURE_WINDOW |
-			VFIO_PASID_FEATURE_HOT_RESET;
+			VFIO_PASID_FEATURE_HOT_RESET |
+			VFIO_PASID_FEATURE_OWN_SPACE;
 
 	ASSERT_LE(0, group);
 	ASSERT_LE(0, container);

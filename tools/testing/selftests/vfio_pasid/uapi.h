@@ -102,6 +102,9 @@ IS(offsetof(struct vfio_iommu_hot_reset_info, devfn), 11);
 IS(offsetof(struct vfio_iommu_hot_reset_info, count), 12);
 IS(offsetof(struct vfio_iommu_hot_reset_info, devices), 16);
 
+IS(VFIO_PASID_FEATURE_OWN_SPACE, 0x20);
+IS(VFIO_AUX_OWN_SPACE, 0);
+
 IS(VFIO_PASID_FEATURE_MEMORY, 0x4);
 IS(VFIO_PASID_FEATURE_WINDOW, 0x8);
 
