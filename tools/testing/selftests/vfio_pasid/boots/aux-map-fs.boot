@@ -11,6 +11,9 @@ huge 2048 8
 vfio 0000:00:10.0 0000:01:00.0
 run aux_map
 run aux_map_dma
+run own_space
+run own_space_groups
+run own_space_race
 run aux_map_lifecycle
 run aux_map_trace
 run aux_map_race

@@ -561,13 +561,116 @@ static long test_short_unmaps(unsigned long count)
 	return 0;
 }
 
+static atomic_t flips;
+
+static int flip_coherency(struct kretprobe_instance *instance,
+			  struct pt_regs *regs)
+{
+	if (atomic_dec_if_positive(&flips) >= 0)
+		regs_set_return_value(regs, !(regs_return_value(regs) & 1));
+	return 0;
+}
+
+/* First-stage tables and second-stage tables. */
+static struct kretprobe flip_probes[] = {
+	{
+		.kp.symbol_name = "intel_iommu_enforce_cache_coherency_fs",
+		.handler = flip_coherency,
+	},
+	{
+		.kp.symbol_name = "intel_iommu_enforce_cache_coherency_ss",
+		.handler = flip_coherency,
+	},
+};
+
+static bool flips_probed;
+
+static long test_flip_coherency(unsigned long count)
+{
+	int ret;
+
+	if (!flips_probed) {
+		ret = register_kretprobe(&flip_probes[0]);
+		if (ret)
+			return ret;
+		ret = register_kretprobe(&flip_probes[1]);
+		if (ret) {
+			unregister_kretprobe(&flip_probes[0]);
+			return ret;
+		}
+		flips_probed = true;
+	}
+	atomic_set(&flips, count);
+	return 0;
+}
+
+static atomic_t maps_to_go;
+
+static noinline notrace void return_to_caller(void)
+{
+}
+
+/* As if iommu_map() began with a return. */
+static int fail_map(struct kprobe *probe, struct pt_regs *regs)
+{
+	if (atomic_dec_return(&maps_to_go) != -1)
+		return 0;
+	regs_set_return_value(regs, -ENOMEM);
+	instruction_pointer_set(regs, (unsigned long)return_to_caller);
+	return 1;
+}
+
+/* With a handler behind it, no jump takes its place, which could not do that. */
+static void after_map(struct kprobe *probe, struct pt_regs *regs,
+		      unsigned long flags)
+{
+}
+
+static struct kprobe map_probe = {
+	.symbol_name = "iommu_map",
+	.pre_handler = fail_map,
+	.post_handler = after_map,
+};
+
+static bool map_probed;
+
+static long test_fail_map(unsigned long after)
+{
+	int ret;
+
+	atomic_set(&maps_to_go, min(after, INT_MAX));
+	if (!map_probed) {
+		ret = register_kprobe(&map_probe);
+		if (ret)
+			return ret;
+		map_probed = true;
+	}
+	return 0;
+}
+
 static void stop_probing(void)
 {
 	if (unmap_probed)
 		unregister_kretprobe(&unmap_probe);
+	if (flips_probed) {
+		unregister_kretprobe(&flip_probes[0]);
+		unregister_kretprobe(&flip_probes[1]);
+	}
+	if (map_probed)
+		unregister_kprobe(&map_probe);
 }
 #else
 static long test_short_unmaps(unsigned long count)
+{
+	return -EOPNOTSUPP;
+}
+
+static long test_flip_coherency(unsigned long count)
+{
+	return -EOPNOTSUPP;
+}
+
+static long test_fail_map(unsigned long after)
 {
 	return -EOPNOTSUPP;
 }
@@ -597,6 +700,23 @@ static int stock_setup(void *data, vfio_pasid_choose_t choose, void *context)
 	return -EOPNOTSUPP;
 }
 
+static int stock_own_map(void *data, const struct vfio_pasid_own_map *map)
+{
+	return -EOPNOTSUPP;
+}
+
+static int stock_own_unmap(void *data, u64 start, u64 last, u64 *size)
+{
+	return -EOPNOTSUPP;
+}
+
+static int stock_own_look(void *data, u64 from,
+			  struct vfio_pasid_own_space *space,
+			  vfio_pasid_see_t see, void *context)
+{
+	return -EOPNOTSUPP;
+}
+
 static const struct vfio_pasid_stock_ops stock_ops = {
 	.owner = THIS_MODULE,
 	.open = stock_open,
@@ -607,6 +727,9 @@ static const struct vfio_pasid_stock_ops stock_ops = {
 	.register_device = stock_register_device,
 	.unregister_device = stock_unregister_device,
 	.setup = stock_setup,
+	.own_map = stock_own_map,
+	.own_unmap = stock_own_unmap,
+	.own_look = stock_own_look,
 };
 
 static long test_open(void __user *arg)
@@ -769,6 +892,10 @@ static long test_file_ioctl(struct file *file, unsigned int cmd,
 		return test_change_devices(cmd, user);
 	case VFIO_PASID_TEST_HOLD_GROUP:
 		return test_hold_group(user);
+	case VFIO_PASID_TEST_FAIL_MAP:
+		return test_fail_map(arg);
+	case VFIO_PASID_TEST_FLIP_COHERENCY:
+		return test_flip_coherency(arg);
 	case VFIO_PASID_TEST_SHORT_UNMAPS:
 		return test_short_unmaps(arg);
 	case VFIO_PASID_TEST_SEGMENT:

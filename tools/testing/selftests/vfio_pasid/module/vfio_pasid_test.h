@@ -123,6 +123,18 @@ struct vfio_pasid_test_segment {
 #define VFIO_PASID_TEST_SHORT_UNMAPS	_IO('P', 0x3b)
 
 /*
+ * After so many more calls of iommu_map(), one does nothing and is -ENOMEM.
+ * ~0: none. -EOPNOTSUPP: the kernel has no kprobes.
+ */
+#define VFIO_PASID_TEST_FAIL_MAP	_IO('P', 0x3c)
+
+/*
+ * So many of the next domains that are asked to enforce cache coherency say the
+ * opposite of what they have done. -EOPNOTSUPP as above.
+ */
+#define VFIO_PASID_TEST_FLIP_COHERENCY	_IO('P', 0x3d)
+
+/*
  * Containers as VFIO drives them, with a stock type1 that only counts, and
  * that waits in its ioctl when it is told to.
  */
