@@ -130,7 +130,7 @@ struct vfio_iommu_pasid_info {
  * @vaddr: start of a range of the caller's memory, in bytes, on a page boundary
  * @size: its size in bytes, a multiple of the page size
  *
- * Registered memory is what aux spaces can map. Its pages are pinned and charged
+ * Registered memory is what aux spaces can map, and the own space. Its pages are pinned and charged
  * to the process's locked memory (RLIMIT_MEMLOCK) once, whatever number of
  * containers register it and of spaces map it. They stay what they were when
  * they were registered: what the process does to its own mappings later does
@@ -219,7 +219,8 @@ struct vfio_iommu_register_memory {
  *
  * Errors:
  *
- *   EINVAL      the wish wraps around, or has a start and no size
+ *   EINVAL      the wish wraps around, or has a start and no size; FIXED:
+ *               VFIO_AUX_OWN_SPACE
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
  *               no address spaces for them
  *   ENOENT      FIXED: the process does not hold the number
@@ -254,6 +255,7 @@ struct vfio_iommu_aux_create {
  *
  * Errors:
  *
+ *   EINVAL  VFIO_AUX_OWN_SPACE
  *   ENOENT  no such space
  */
 struct vfio_iommu_aux_destroy {
@@ -280,6 +282,7 @@ struct vfio_iommu_aux_destroy {
  *
  * Errors:
  *
+ *   EINVAL      VFIO_AUX_OWN_SPACE
  *   ENOENT      no such space; the group is not one of this container;
  *               DETACH: the space is not attached to the group
  *
@@ -316,7 +319,7 @@ struct vfio_iommu_aux_attach {
  * @argsz: size of the structure
  * @flags: what devices may do: VFIO_AUX_MAP_READ, VFIO_AUX_MAP_WRITE or both.
  *         (An IOMMU with first-stage tables cannot keep them from reading.)
- * @pasid: the space
+ * @pasid: the space, or VFIO_AUX_OWN_SPACE
  * @reserved: 0
  * @vaddr: where in registered memory, in bytes
  * @iova: where in the space, in bytes
@@ -326,6 +329,13 @@ struct vfio_iommu_aux_attach {
  * map, and of the page size. Larger pages are used where the memory is
  * contiguous and all of its addresses are aligned to them.
  *
+ * In the own space it is as if VFIO_IOMMU_MAP_DMA had mapped it, except that
+ * nothing is pinned and charged: VFIO_IOMMU_UNMAP_DMA unmaps it, too, groups that
+ * join get it, and dirty tracking and devices without an IOMMU see it. Its pages
+ * are the registered ones, whatever is at @vaddr by then; only vfio_dma_rw() of
+ * the kernel goes through @vaddr. VFIO_DMA_UNMAP_FLAG_VADDR is EBUSY as long as
+ * the own space has such a mapping.
+ *
  * Errors:
  *
  *   EINVAL  neither of the flags; @size is 0; something is not aligned or wraps
@@ -334,11 +344,14 @@ struct vfio_iommu_aux_attach {
  *           registered with this container
  *   ERANGE  not all of it is in the window, or some of it is in a hole; the
  *           IOMMU cannot address the memory
- *   EEXIST  something is mapped there
+ *   EEXIST  something is mapped there, by whichever ioctl
  *   EACCES  VFIO_AUX_MAP_WRITE of a range that is VFIO_MEMORY_READ_ONLY
+ *   EBUSY   own space: virtual addresses are invalid
+ *           (VFIO_DMA_UNMAP_FLAG_VADDR)
  *   ENOSPC  the process has as many mappings as the parameter mapping_limit
- *           allows
- *   ENOMEM  no memory
+ *           allows; own space: or the container as many as the parameter
+ *           dma_entry_limit of vfio_iommu_type1
+ *   ENOMEM  no memory; own space: or a page has too many references
  */
 struct vfio_iommu_aux_map {
 	__u32	argsz;
@@ -358,13 +371,15 @@ struct vfio_iommu_aux_map {
  * struct vfio_iommu_aux_unmap - VFIO_IOMMU_AUX_UNMAP
  * @argsz: size of the structure
  * @flags: VFIO_AUX_UNMAP_ALL: everything, with @iova and @size 0
- * @pasid: the space
+ * @pasid: the space, or VFIO_AUX_OWN_SPACE
  * @reserved: 0
  * @iova: start of a range of the space, in bytes
  * @size: in: its size in bytes; out: how many of them were mapped
  *
  * When this returns, devices cannot reach the memory any more. A range in which
- * nothing is mapped is no error. Mappings go as a whole.
+ * nothing is mapped is no error. Mappings go as a whole. In the own space only
+ * registered memory is unmapped: what VFIO_IOMMU_MAP_DMA has mapped stays, as if
+ * it was not in the range.
  *
  * Errors:
  *
@@ -409,7 +424,7 @@ struct vfio_iommu_aux_entry {
  * struct vfio_iommu_aux_info - VFIO_IOMMU_AUX_INFO
  * @argsz: size of the structure with the room for @entries
  * @flags: 0
- * @pasid: the space
+ * @pasid: the space, or VFIO_AUX_OWN_SPACE
  * @count: out: entries filled in
  * @iova_start: out: start of the IOVA window in bytes
  * @iova_size: out: its size in bytes
@@ -421,6 +436,11 @@ struct vfio_iommu_aux_entry {
  *
  * What comes or goes between two calls may be missed; everything else is
  * reported once.
+ *
+ * Of the own space, the window is what VFIO_IOMMU_GET_INFO reports, and the holes
+ * are what lies between its ranges; without an IOMMU it is all there is, counted
+ * as 2^64 - 1 bytes. It is attached to all groups of the container, and only
+ * mappings of registered memory are reported.
  *
  * Errors:
  *
