@@ -9,6 +9,7 @@ mod aux;
 mod device;
 mod hot_reset;
 mod machine;
+mod own;
 mod owner;
 mod second;
 mod story;
@@ -21,7 +22,7 @@ use vfio_pasid::PciFunction;
 
 /// Tells the story of PASIDs for VFIO containers on this machine.
 ///
-/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and five
+/// It is made for the guest of `make run`: it wants root, the two modules not loaded yet, and six
 /// PCI devices that nobody needs, in IOMMU groups of their own. After a failure, modules and
 /// devices are left as they are at that moment.
 #[derive(Parser)]
@@ -43,6 +44,8 @@ enum Process {
         second: PciFunction,
         /// A pasid-device with PASIDs (Documentation/device.rst)
         pasid_device: PciFunction,
+        /// Another pasid-device
+        other_pasid_device: PciFunction,
         /// A PCI device below a port that can be reset
         function: PciFunction,
         /// Another function of that device
@@ -56,15 +59,16 @@ enum Process {
 fn story(
     modules: PathBuf,
     pair: [PciFunction; 2],
-    pasid_device: PciFunction,
+    pasid_devices: [PciFunction; 2],
     slot: [PciFunction; 2],
 ) -> Result<()> {
     story::title();
-    let devices = [&pair[..], &[pasid_device], &slot].concat();
+    let devices = [&pair[..], &pasid_devices, &slot].concat();
     let machine = machine::SetUp::new(modules, devices)?;
     let [first, second] = pair;
     owner::run(first, second)?;
-    aux::run(pasid_device)?;
+    aux::run(pasid_devices[0])?;
+    own::run(pasid_devices)?;
     let [function, neighbour] = slot;
     hot_reset::run(function, neighbour)?;
     machine.undo()
@@ -77,12 +81,13 @@ fn main() -> ExitCode {
             first,
             second,
             pasid_device,
+            other_pasid_device,
             function,
             neighbour,
         } => story(
             modules,
             [first, second],
-            pasid_device,
+            [pasid_device, other_pasid_device],
             [function, neighbour],
         ),
         Process::Second(options) => second::run(&options).context("in the second process"),

@@ -145,7 +145,7 @@ impl AuxSpace {
             offset,
             iovas,
         )?;
-        Ok(Mapping::new(self, memory, iovas))
+        Ok(Mapping::new(&self.container, self.pasid, memory, iovas))
     }
 
     /// Unmaps what is mapped in `iovas`, which need not be anything, and returns how many bytes it
@@ -181,10 +181,7 @@ impl AuxSpace {
     /// `ENOENT` if the space went with its container, `ENOMEM`, and what every ioctl may return
     /// (see [`Container::alloc_pasid`]).
     pub fn info(&self) -> Result<AuxInfo> {
-        AuxInfo::collect(|cursor| {
-            let answer = sys::aux_info(self.container.as_fd(), self.pasid, cursor)?;
-            Ok((*answer.info(), answer.entries().copied().collect()))
-        })
+        AuxInfo::ask(&self.container, self.pasid)
     }
 
     /// Destroys the space, and says if that failed, which dropping cannot: detaches it from every
@@ -221,7 +218,7 @@ pub struct MappingInfo {
     pub access: Access,
 }
 
-/// The answer of [`AuxSpace::info`].
+/// The answer of [`AuxSpace::info`] and [`OwnSpace::info`](crate::OwnSpace::info).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuxInfo {
     /// The window.
@@ -237,6 +234,14 @@ pub struct AuxInfo {
 }
 
 impl AuxInfo {
+    /// Asks about the space that `pasid` names.
+    pub(crate) fn ask(container: &Container, pasid: u32) -> Result<Self> {
+        Self::collect(|cursor| {
+            let answer = sys::aux_info(container.as_fd(), pasid, cursor)?;
+            Ok((*answer.info(), answer.entries().copied().collect()))
+        })
+    }
+
     /// Asks, from cursor 0 on, until nothing is left. Entries of a type that is not known here
     /// are skipped.
     fn collect(

@@ -18,6 +18,7 @@ use crate::{
     error::{self, Error, Result},
     hot_reset::HotReset,
     memory::RegisteredMemory,
+    own_space::OwnSpace,
     pasid::{Pasid, PasidCaps, PasidInfo},
     pci::PciFunction,
     sys, uapi,
@@ -37,6 +38,8 @@ bitflags::bitflags! {
         const WINDOW = uapi::VFIO_PASID_FEATURE_WINDOW;
         /// [`Container::hot_reset_info`].
         const HOT_RESET = uapi::VFIO_PASID_FEATURE_HOT_RESET;
+        /// [`Container::own_space`].
+        const OWN_SPACE = uapi::VFIO_PASID_FEATURE_OWN_SPACE;
     }
 }
 
@@ -208,6 +211,11 @@ impl Container {
             },
             page_sizes: setup.pgsize_bitmap,
         })
+    }
+
+    /// The container's own IO address space, for registered memory.
+    pub fn own_space(&self) -> OwnSpace {
+        OwnSpace::new(self.clone())
     }
 
     /// Creates an aux space.

@@ -56,6 +56,9 @@
 //! # } // unmapped here, and then unregistered
 //! ```
 //!
+//! [`Container::own_space`] takes it as well: then requests without a PASID reach it, of as many
+//! devices in as many containers as there are, and it is still charged once.
+//!
 //! The order is the compiler's business: a [`Mapping`] borrows its space and its memory.
 //! [`vm_memory`] is what VMMs in Rust keep guest memory in: devices may change it at any time, so
 //! there are no references to what is in there.
@@ -69,6 +72,7 @@ mod group;
 mod hot_reset;
 mod mapping;
 mod memory;
+mod own_space;
 mod pasid;
 mod pci;
 mod region;
@@ -83,6 +87,7 @@ pub use hot_reset::{HotReset, HotResetDevice, Ownership};
 pub use mapping::{Access, Mapping};
 pub use memory::RegisteredMemory;
 pub use nix::errno::Errno;
+pub use own_space::OwnSpace;
 pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;
 pub use region::Region;

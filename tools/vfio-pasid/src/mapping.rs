@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mappings: registered memory at IO addresses of an aux space.
+//! Mappings: registered memory at IO addresses of a space.
 
-use crate::{
-    aux::{AuxSpace, Iovas},
-    error::Result,
-    memory::RegisteredMemory,
-    uapi,
-};
+use std::os::fd::AsFd;
+
+use crate::{aux::Iovas, container::Container, error::Result, memory::RegisteredMemory, sys, uapi};
 
 bitflags::bitflags! {
     /// What devices may do with mapped memory: one of the two, or both.
@@ -22,7 +19,7 @@ bitflags::bitflags! {
     }
 }
 
-/// A mapping of an aux space. It is unmapped when dropped: then no device reaches the memory
+/// A mapping of an aux space, or of a container's own. It is unmapped when dropped: then no device reaches the memory
 /// through it any more. What it borrows stays meanwhile:
 ///
 /// ```compile_fail,E0505
@@ -37,15 +34,21 @@ bitflags::bitflags! {
 #[must_use = "dropping a mapping unmaps it"]
 pub struct Mapping<'a> {
     /// Nothing once the mapping has been handed out or unmapped.
-    space: Option<&'a AuxSpace>,
+    space: Option<(&'a Container, u32)>,
     memory: &'a RegisteredMemory,
     iovas: Iovas,
 }
 
 impl<'a> Mapping<'a> {
-    pub(crate) fn new(space: &'a AuxSpace, memory: &'a RegisteredMemory, iovas: Iovas) -> Self {
+    /// Of the space that `pasid` names.
+    pub(crate) fn new(
+        container: &'a Container,
+        pasid: u32,
+        memory: &'a RegisteredMemory,
+        iovas: Iovas,
+    ) -> Self {
         Self {
-            space: Some(space),
+            space: Some((container, pasid)),
             memory,
             iovas,
         }
@@ -61,8 +64,8 @@ impl<'a> Mapping<'a> {
         self.memory
     }
 
-    /// Keeps the mapping beyond this value: [`AuxSpace::unmap`] removes it, or the end of the
-    /// space. Until then the memory stays registered, whatever becomes of its
+    /// Keeps the mapping beyond this value: [`AuxSpace::unmap`](crate::AuxSpace::unmap) or
+    /// [`OwnSpace::unmap`](crate::OwnSpace::unmap) removes it, or the end of the space. Until then the memory stays registered, whatever becomes of its
     /// [`RegisteredMemory`].
     pub fn into_iovas(mut self) -> Iovas {
         self.space = None;
@@ -73,10 +76,16 @@ impl<'a> Mapping<'a> {
     ///
     /// # Errors
     ///
-    /// As [`AuxSpace::unmap`].
+    /// As [`AuxSpace::unmap`](crate::AuxSpace::unmap).
     pub fn unmap(mut self) -> Result<()> {
+        self.take_away()
+    }
+
+    fn take_away(&mut self) -> Result<()> {
         match self.space.take() {
-            Some(space) => space.unmap(self.iovas).map(drop),
+            Some((container, pasid)) => {
+                sys::aux_unmap(container.as_fd(), pasid, Some(self.iovas)).map(drop)
+            }
             None => Ok(()),
         }
     }
@@ -84,10 +93,8 @@ impl<'a> Mapping<'a> {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        if let Some(space) = self.space.take() {
-            // It fails if the space went with its container, or if this is a forked child, whose
-            // space it is not. Nothing is left to do in either case.
-            let _ = space.unmap(self.iovas);
-        }
+        // It fails if the space went with its container, or if this is a forked child, whose space
+        // it is not. Nothing is left to do in either case.
+        let _ = self.take_away();
     }
 }

@@ -18,6 +18,10 @@ pub const VFIO_PASID_FEATURE_MEMORY: u32 = 1 << 2;
 pub const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 /// Feature: `VFIO_IOMMU_HOT_RESET_INFO`.
 pub const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
+/// Feature: [`VFIO_AUX_OWN_SPACE`].
+pub const VFIO_PASID_FEATURE_OWN_SPACE: u32 = 1 << 5;
+/// The PASID that names the container's own space, in [`AuxMap`], [`AuxUnmap`] and [`AuxInfo`].
+pub const VFIO_AUX_OWN_SPACE: u32 = 0;
 
 /// Takes a PASID, or gives PASIDs back: [`PasidRequest`].
 pub const VFIO_IOMMU_PASID_REQUEST: c_ulong = request_code_none!(VFIO_TYPE, VFIO_BASE + 18);
