@@ -492,6 +492,97 @@ TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
 	ASSERT_SURVIVES(&steps[1]);
 }
 
+STEP(own_map)
+{
+	return aux_map(machine.fd, VFIO_AUX_OWN_SPACE,
+		       VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE, machine.memory,
+		       IOVA, SIZE);
+}
+
+STEP(own_unmap)
+{
+	return aux_unmap(machine.fd, VFIO_AUX_OWN_SPACE, IOVA, SIZE);
+}
+
+STEP(own_info)
+{
+	struct aux_info info = {};
+
+	return aux_info(machine.fd, VFIO_AUX_OWN_SPACE, AUX_ENTRIES, &info);
+}
+
+static void track(u32 flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = flags,
+	};
+
+	if (call(machine.fd, VFIO_IOMMU_DIRTY_PAGES, &dirty))
+		abort();
+}
+
+TEST_F_TIMEOUT(fail_nth, own_space_mapping, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "AUX_MAP of the own space", .act = own_map,
+		  .undo = own_unmap },
+		{ .name = "AUX_MAP with dirty tracking", .act = own_map,
+		  .undo = own_unmap },
+		{ .name = "AUX_UNMAP of the own space", .act = own_unmap,
+		  .undo = own_map },
+		{ .name = "AUX_INFO of the own space", .act = own_info,
+		  .undo = nothing },
+	};
+
+	ASSERT_EQ(0, register_());
+	ASSERT_SURVIVES(&steps[0]);
+	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	ASSERT_SURVIVES(&steps[1]);
+	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	ASSERT_EQ(0, own_map());
+	ASSERT_SURVIVES(&steps[2]);
+	ASSERT_SURVIVES(&steps[3]);
+}
+
+/*
+ * A group joins, and what is mapped is replayed, or goes and comes again with
+ * the only domain: an emulated group keeps it meanwhile. Attaching a device tells
+ * all errors that it may have.
+ */
+STEP(first_leaves)
+{
+	close_fd(&machine.container.device);
+	return unset_container(machine.container.group);
+}
+
+STEP(first_joins)
+{
+	return set_container(machine.container.group, machine.fd);
+}
+
+TEST_F_TIMEOUT(fail_nth, own_space_replay, PATIENCE)
+{
+	static const struct step only = {
+		.name = "replay of the own space",
+		.act = first_joins,
+		.undo = first_leaves,
+		.other_error = EBUSY,
+	};
+	int emulated = emulated_group_node();
+
+	ASSERT_LE(0, emulated);
+	ASSERT_EQ(0, set_container(emulated, machine.fd));
+	ASSERT_EQ(0, register_());
+	ASSERT_EQ(0, own_map());
+	ASSERT_EQ(0, first_leaves());
+	ASSERT_SURVIVES(&only);
+	ASSERT_EQ(SIZE, own_unmap());
+	close(emulated);
+	container_close(&machine.container);
+	unload_module("vfio_pasid_emulated");
+}
+
 STEP(close_second)
 {
 	container_close(&machine.second);
