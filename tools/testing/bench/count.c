@@ -17,7 +17,7 @@ void give_up(const char *what, long ret)
 	exit(1);
 }
 
-void progress(const char *format, ...)
+void announce(const char *format, ...)
 {
 	va_list args;
 
@@ -29,7 +29,7 @@ void progress(const char *format, ...)
 	fflush(stdout);
 }
 
-void value(double number, const char *name, ...)
+void tally(double number, const char *name, ...)
 {
 	va_list args;
 

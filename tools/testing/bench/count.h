@@ -6,6 +6,8 @@
 #ifndef COUNT_H
 #define COUNT_H
 
+#include <kselftest.h>
+
 #include "module/vfio_pasid_bench.h"
 #include "vfio_pasid_utils.h"
 
@@ -19,14 +21,13 @@
 	ret_;								\
 })
 
-void __attribute__((noreturn)) give_up(const char *what, long ret);
+void __noreturn give_up(const char *what, long ret);
 
 /* What is being done, for who waits. */
-void __attribute__((format(printf, 1, 2))) progress(const char *format, ...);
+void __printf(1, 2) announce(const char *format, ...);
 
 /* The name has a format, as there are many sizes and states. */
-void __attribute__((format(printf, 2, 3))) value(double number,
-						 const char *name, ...);
+void __printf(2, 3) tally(double number, const char *name, ...);
 
 static inline u64 ticks(void)
 {
@@ -35,16 +36,16 @@ static inline u64 ticks(void)
 
 /* The least ticks that one of @times takes. */
 #define TICKS(times, step) ({						\
-	u64 least_ = ~0ull;						\
+	u64 least_ = ~0ull, times_ = (times);				\
 	for (int sample_ = 0; sample_ < SAMPLES; sample_++) {		\
 		u64 start_ = ticks();					\
-		for (u64 i_ = 0; i_ < (u64)(times); i_++)		\
+		for (u64 i_ = 0; i_ < times_; i_++)			\
 			step;						\
 		start_ = ticks() - start_;				\
 		if (start_ < least_)					\
 			least_ = start_;				\
 	}								\
-	(double)least_ / (times);					\
+	(double)least_ / times_;					\
 })
 
 /* The ticks of what can only be done once. */

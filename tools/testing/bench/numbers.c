@@ -42,7 +42,7 @@ static void thin_out(int bench, int who, u32 total, u32 held, u32 of)
 
 static void alloc_free(int bench, int who, const char *state)
 {
-	value(bench_least(bench, who, BENCH_ALLOC_FREE, TIMES, 1, PASID_LAST, 0),
+	tally(bench_least(bench, who, BENCH_ALLOC_FREE, TIMES, 1, PASID_LAST, 0),
 	      "alloc.kernel.%s.%s", state, names[who]);
 }
 
@@ -82,14 +82,14 @@ static double of_2020_by_ioctl(int bench)
 static void by_ioctl(int bench, int container, int who, const char *state)
 {
 	if (who == BENCH_OURS)
-		value(ours_by_ioctl(container), "alloc.ioctl.%s.ours", state);
+		tally(ours_by_ioctl(container), "alloc.ioctl.%s.ours", state);
 	else if (who == BENCH_2020)
-		value(of_2020_by_ioctl(bench), "alloc.ioctl.%s.2020", state);
+		tally(of_2020_by_ioctl(bench), "alloc.ioctl.%s.2020", state);
 }
 
 static void within_a_range(int bench, const char *state, u32 first, u32 last)
 {
-	value(bench_least(bench, BENCH_OURS, BENCH_ALLOC_FREE, TIMES, first,
+	tally(bench_least(bench, BENCH_OURS, BENCH_ALLOC_FREE, TIMES, first,
 			  last, 0), "alloc.kernel.range.%s.ours", state);
 }
 
@@ -100,7 +100,7 @@ static void count_dense(int bench, int container, int who)
 	char state[16];
 
 	for (unsigned int i = 0; i < 4; held = steps[i++]) {
-		progress("%s: %u numbers held", names[who], steps[i]);
+		announce("%s: %u numbers held", names[who], steps[i]);
 		if (steps[i])
 			bench_run(bench, who, BENCH_ALLOC, steps[i] - held, 1,
 				  PASID_LAST, 0);
@@ -112,13 +112,13 @@ static void count_dense(int bench, int container, int who)
 
 static void count_sparse(int bench, int container, int who)
 {
-	progress("%s: one of 2 held", names[who]);
+	announce("%s: one of 2 held", names[who]);
 	thin_out(bench, who, 999000, 1, 2);
 	alloc_free(bench, who, "half");
 	by_ioctl(bench, container, who, "half");
 	if (who == BENCH_OURS)
 		within_a_range(bench, "half", 300000, 600000);
-	progress("%s: one of 64 held", names[who]);
+	announce("%s: one of 64 held", names[who]);
 	thin_out(bench, who, 999000, 2, 64);
 	alloc_free(bench, who, "64th");
 	by_ioctl(bench, container, who, "64th");
@@ -135,10 +135,10 @@ static void count_free(int bench, int who, u32 of)
 	bench_run(bench, who, BENCH_ALLOC, held, 1, PASID_LAST, 0);
 	if (of > 1)
 		thin_out(bench, who, held, 1, of);
-	value((double)(kernel_memory() - before) / (held / of),
+	tally((double)(kernel_memory() - before) / (held / of),
 	      "memory.pasid.%u.%s", of, names[who]);
 	spent = bench_run(bench, who, BENCH_FREE, 1, first, last, 0);
-	value((double)spent / (held / of), "free.%u.%s", of, names[who]);
+	tally((double)spent / (held / of), "free.%u.%s", of, names[who]);
 }
 
 static void free_of_the_rest(int bench, int who)
@@ -163,9 +163,12 @@ void count_numbers(void)
 
 	CHECK(container_open(&container, index));
 	nothing = TICKS(TIMES, call(bench, VFIO_PASID_BENCH_NOTHING, NULL));
-	value(nothing, "ioctl.nothing");
+	tally(nothing, "ioctl.nothing");
 	for (int who = BENCH_OURS; who <= BENCH_IDA; who++) {
 		bench_run(bench, who, BENCH_GET, 1, 0, 0, 0);
+		if (who != BENCH_IDA)
+			for (u32 of = 1; of <= 64; of = of == 1 ? 2 : of * 32)
+				count_free(bench, who, of);
 		count_dense(bench, container.fd, who);
 		if (who == BENCH_OURS) {
 			within_a_range(bench, "below", 1, 10000);
@@ -173,9 +176,6 @@ void count_numbers(void)
 		}
 		count_sparse(bench, container.fd, who);
 		free_of_the_rest(bench, who);
-		if (who != BENCH_IDA)
-			for (u32 of = 1; of <= 64; of = of == 1 ? 2 : of * 32)
-				count_free(bench, who, of);
 	}
 	container_close(&container);
 	close(bench);
@@ -210,7 +210,7 @@ static pid_t bystander(int index)
 	}
 	close(ready[1]);
 	if (read(ready[0], &byte, 1) != 1)
-		give_up("a bystander", -ECHILD);
+		give_up("waiting for a child", -ECHILD);
 	close(ready[0]);
 	return pid;
 }
@@ -221,7 +221,7 @@ static void count_lookups_among(int processes)
 	pid_t *pids = calloc(processes, sizeof(*pids));
 	int bench = -1;
 
-	progress("lookups among %d processes", processes);
+	announce("lookups among %d processes", processes);
 	for (int i = 0; i < processes; i++) {
 		if (i == processes / 2) {
 			bench = bench_open(0);
@@ -232,7 +232,7 @@ static void count_lookups_among(int processes)
 		}
 	}
 	for (int who = BENCH_OURS; who <= BENCH_2020; who++)
-		value(bench_least(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
+		tally(bench_least(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
 		      "lookup.%d.%s", processes, names[who]);
 	for (int i = 0; i < processes; i++) {
 		if (!pids[i])

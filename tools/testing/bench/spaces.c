@@ -78,8 +78,6 @@ static void make_memories(void)
 }
 
 #define SCATTERED	(&memories[3])
-#define for_each_memory(memory) \
-	for (struct memory *memory = memories; memory <= SCATTERED; memory++)
 
 static int times_for(const struct memory *memory)
 {
@@ -105,9 +103,9 @@ static void count_register(int fd, int bench, const struct memory *memory)
 				(uintptr_t)memory->start, 0, memory->size);
 		bare = now < bare ? now : bare;
 	}
-	value(in, "register.%s.ours", memory->name);
-	value(out, "unregister.%s.ours", memory->name);
-	value(bare, "register.%s.bare", memory->name);
+	tally(in, "register.%s.ours", memory->name);
+	tally(out, "unregister.%s.ours", memory->name);
+	tally(bare, "register.%s.bare", memory->name);
 }
 
 /* Mapping */
@@ -129,20 +127,20 @@ static void count_map(int fd, int bench, u32 pasid, const struct memory *memory)
 		BENCH_MAP_SG_UNMAP : BENCH_MAP_UNMAP;
 	int times = times_for(memory);
 
-	value(TICKS(times, {
+	tally(TICKS(times, {
 		map(fd, pasid, memory);
 		unmap(fd, pasid, memory);
 	}), "map.%s.ours", memory->name);
-	value(bench_least(bench, 0, bare, times, IOVA, 0, memory->size),
+	tally(bench_least(bench, 0, bare, times, IOVA, 0, memory->size),
 	      "map.%s.bare", memory->name);
 
 	flushes();
 	map(fd, pasid, memory);
-	value(flushes(), "flush.map.%s.ours", memory->name);
+	tally(flushes(), "flush.map.%s.ours", memory->name);
 	unmap(fd, pasid, memory);
-	value(flushes(), "flush.unmap.%s.ours", memory->name);
+	tally(flushes(), "flush.unmap.%s.ours", memory->name);
 	bench_run(bench, 0, bare, 1, IOVA, 0, memory->size);
-	value(flushes(), "flush.map+unmap.%s.bare", memory->name);
+	tally(flushes(), "flush.map+unmap.%s.bare", memory->name);
 }
 
 /* Many mappings of one page, one behind another. */
@@ -158,18 +156,18 @@ static void count_many(int fd, u32 group)
 	long pasid = CHECK(aux_create(fd));
 	double spent;
 
-	progress("a space with 1000 mappings");
+	announce("a space with 1000 mappings");
 	CHECK(aux_attach(fd, pasid, group));
 	map_many(fd, pasid, 0, 1000);
 	flushes();
 	spent = TICKS_ONCE(CHECK(aux_unmap_all(fd, pasid)));
-	value(flushes(), "flush.unmap_all.1000.ours");
-	value(spent, "unmap_all.1000.ours");
+	tally(flushes(), "flush.unmap_all.1000.ours");
+	tally(spent, "unmap_all.1000.ours");
 	map_many(fd, pasid, 0, 1000);
 	flushes();
 	spent = TICKS_ONCE(CHECK(aux_destroy(fd, pasid)));
-	value(flushes(), "flush.destroy.1000.ours");
-	value(spent, "destroy.1000.ours");
+	tally(flushes(), "flush.destroy.1000.ours");
+	tally(spent, "destroy.1000.ours");
 }
 
 static void count_many_more(int fd, u32 group)
@@ -181,18 +179,18 @@ static void count_many_more(int fd, u32 group)
 
 	CHECK(aux_attach(fd, pasid, group));
 	for (int i = 0; i < 3; held = steps[i++]) {
-		progress("a space with %lu mappings", (unsigned long)steps[i]);
+		announce("a space with %lu mappings", (unsigned long)steps[i]);
 		map_many(fd, pasid, held, steps[i]);
 		if (i == 1)
 			before = kernel_memory();
-		value(TICKS(TIMES, {
+		tally(TICKS(TIMES, {
 			map_many(fd, pasid, 200000, 200001);
 			CHECK(aux_unmap(fd, pasid, IOVA + 200000ul * PAGE, PAGE));
 		}), "map.4K.among-%lu.ours", (unsigned long)steps[i]);
 	}
-	value((double)(kernel_memory() - before) / (steps[2] - steps[1]),
+	tally((double)(kernel_memory() - before) / (steps[2] - steps[1]),
 	      "memory.mapping.ours");
-	value(TICKS_ONCE(CHECK(aux_destroy(fd, pasid))),
+	tally(TICKS_ONCE(CHECK(aux_destroy(fd, pasid))),
 	      "destroy.100000.ours");
 }
 
@@ -205,14 +203,14 @@ static void create_and_destroy(int fd)
 
 static void count_attach(int fd, int bench, u32 pasid, u32 group)
 {
-	value(TICKS(TIMES, {
+	tally(TICKS(TIMES, {
 		CHECK(aux_attach(fd, pasid, group));
 		CHECK(aux_detach(fd, pasid, group));
 	}), "attach.ours");
-	value(bench_least(bench, 0, BENCH_ATTACH_DETACH, TIMES, OTHER_PASID, 0,
+	tally(bench_least(bench, 0, BENCH_ATTACH_DETACH, TIMES, OTHER_PASID, 0,
 			  0), "attach.bare");
-	value(TICKS(TIMES, create_and_destroy(fd)), "create.ours");
-	value(bench_least(bench, 0, BENCH_DOMAIN, TIMES, 0, 0, 0),
+	tally(TICKS(TIMES, create_and_destroy(fd)), "create.ours");
+	tally(bench_least(bench, 0, BENCH_DOMAIN, TIMES, 0, 0, 0),
 	      "create.bare");
 }
 
@@ -222,10 +220,10 @@ static void count_space_growth(int fd)
 	int held = 0;
 
 	for (int i = 0; i < 3; i++) {
-		progress("%d spaces", steps[i]);
+		announce("%d spaces", steps[i]);
 		for (; held < steps[i]; held++)
 			CHECK(aux_create(fd));
-		value(TICKS(TIMES, create_and_destroy(fd)),
+		tally(TICKS(TIMES, create_and_destroy(fd)),
 		      "create.among-%d.ours", steps[i]);
 	}
 }
@@ -240,18 +238,18 @@ static void count_register_growth(int fd, int bench, unsigned int gigabytes)
 		char *start = mmap(NULL, size * GB, PROT_NONE, MAP_PRIVATE |
 				   MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-		progress("registering %u GiB of small pages", size);
+		announce("registering %u GiB of small pages", size);
 		for (u64 at = 0; at < size * GB; at += GB / 4)
 			if (mmap(start + at, GB / 4, PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_FIXED | MAP_POPULATE, file,
 				 0) == MAP_FAILED)
 				give_up("mmap() of a file", -1);
-		value(TICKS_ONCE(CHECK(register_memory(fd, 0, start, size * GB))) /
+		tally(TICKS_ONCE(CHECK(register_memory(fd, 0, start, size * GB))) /
 		      (size * GB / PAGE), "register.page.of-%uG.ours", size);
-		value(TICKS_ONCE(CHECK(unregister_memory(fd, start, size * GB))) /
+		tally(TICKS_ONCE(CHECK(unregister_memory(fd, start, size * GB))) /
 		      (size * GB / PAGE), "unregister.page.of-%uG.ours", size);
 		if (size == 1)
-			value((double)bench_run(bench, 0, BENCH_PIN, 1,
+			tally((double)bench_run(bench, 0, BENCH_PIN, 1,
 						(uintptr_t)start, 0, GB) /
 			      (GB / PAGE), "register.page.of-1G.bare");
 		munmap(start, size * GB);
@@ -270,7 +268,7 @@ static void count_range_memory(int fd)
 	before = kernel_memory();
 	for (int i = 1; i < ranges; i++)
 		CHECK(register_memory(fd, 0, start + i * PAGE, PAGE));
-	value((double)(kernel_memory() - before) / (ranges - 1),
+	tally((double)(kernel_memory() - before) / (ranges - 1),
 	      "memory.range.ours");
 	for (int i = 0; i < ranges; i++)
 		CHECK(unregister_memory(fd, start + i * PAGE, PAGE));
@@ -287,15 +285,15 @@ void count_spaces(unsigned int gigabytes)
 	make_memories();
 	CHECK(container_open_device(&container, index));
 	fd = container.fd;
-	value(TICKS(TIMES, CHECK(call(fd, VFIO_GET_API_VERSION, NULL))),
+	tally(TICKS(TIMES, CHECK(call(fd, VFIO_GET_API_VERSION, NULL))),
 	      "ioctl.nothing");
 	pasid = CHECK(aux_create(fd));
-	progress("attaching, and making spaces");
+	announce("attaching, and making spaces");
 	count_attach(fd, bench, pasid, group);
 	CHECK(aux_attach(fd, pasid, group));
 	bench_run(bench, 0, BENCH_ATTACH, 1, BARE_PASID, 0, 0);
-	for_each_memory(memory) {
-		progress("registering and mapping %s", memory->name);
+	for (struct memory *memory = memories; memory <= SCATTERED; memory++) {
+		announce("registering and mapping %s", memory->name);
 		count_register(fd, bench, memory);
 		CHECK(register_memory(fd, 0, memory->start, memory->size));
 		count_map(fd, bench, pasid, memory);
@@ -328,8 +326,8 @@ static void count_stock_map(int fd, const char *whose,
 		in = map < in ? map : in;
 		both = map + unmap < both ? map + unmap : both;
 	}
-	value(in, "stock.map_dma.%s.%s", memory->name, whose);
-	value(both, "stock.map_dma+unmap_dma.%s.%s", memory->name, whose);
+	tally(in, "stock.map_dma.%s.%s", memory->name, whose);
+	tally(both, "stock.map_dma+unmap_dma.%s.%s", memory->name, whose);
 }
 
 void count_stock(const char *whose)
@@ -338,18 +336,17 @@ void count_stock(const char *whose)
 	struct container container;
 	int fd;
 
-	progress("stock ioctls, %s", whose);
+	announce("stock ioctls, %s", whose);
 	if (!memories[0].start)
 		make_memories();
 	CHECK(container_open_device(&container, index));
 	fd = container.fd;
-	value(TICKS(TIMES, call(fd, VFIO_CHECK_EXTENSION,
+	tally(TICKS(TIMES, call(fd, VFIO_CHECK_EXTENSION,
 				(void *)VFIO_TYPE1v2_IOMMU)),
 	      "stock.check_extension.%s", whose);
-	value(TICKS(TIMES, call(fd, VFIO_IOMMU_DIRTY_PAGES, NULL)),
+	tally(TICKS(TIMES, call(fd, VFIO_IOMMU_DIRTY_PAGES, NULL)),
 	      "stock.dirty_pages.%s", whose);
-	for_each_memory(memory)
-		if (memory != SCATTERED)
-			count_stock_map(fd, whose, memory);
+	for (struct memory *memory = memories; memory < SCATTERED; memory++)
+		count_stock_map(fd, whose, memory);
 	container_close(&container);
 }

@@ -17,7 +17,7 @@
 
 #include "design_2020.h"
 
-#define QUOTA	(1 << 20)
+#define QUOTA	0x100000
 
 /* The numbers of all. */
 

@@ -73,8 +73,8 @@ struct vfio_pasid_bench_request {
 	__u32 max;
 };
 
-#define VFIO_PASID_BENCH_ALLOC	(1 << 0)
-#define VFIO_PASID_BENCH_FREE	(1 << 1)
+#define VFIO_PASID_BENCH_ALLOC	0x1
+#define VFIO_PASID_BENCH_FREE	0x2
 
 #define VFIO_PASID_BENCH_REQUEST	_IO('P', 0x83)
 
