@@ -39,6 +39,8 @@ static struct {
 	char *memory;
 	int module;
 	struct vfio_pasid_test_attach attach;
+	/* A group joins: for its reserved regions goes what note_space() says. */
+	bool joins;
 } machine;
 
 FIXTURE(fail_nth) {
@@ -161,7 +163,8 @@ static void look(struct state *state)
 	note(state, "pinned", pinned_pages());
 	note(state, "used", pasid_used(machine.fd));
 	note_space(state, machine.fd, PASID);
-	note_own_space(state, machine.fd);
+	if (!machine.joins)
+		note_own_space(state, machine.fd);
 }
 
 static bool same(const struct state *a, const struct state *b)
@@ -492,16 +495,22 @@ TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
 	ASSERT_SURVIVES(&steps[1]);
 }
 
+/*
+ * Across a boundary of the tables again, but not of the largest page: stock code
+ * unmaps both sides together, and asks VT-d for a flush that it refuses.
+ */
+#define OWN_IOVA	(IOVA + 0xa00000)
+
 STEP(own_map)
 {
 	return aux_map(machine.fd, VFIO_AUX_OWN_SPACE,
 		       VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE, machine.memory,
-		       IOVA, SIZE);
+		       OWN_IOVA, SIZE);
 }
 
 STEP(own_unmap)
 {
-	return aux_unmap(machine.fd, VFIO_AUX_OWN_SPACE, IOVA, SIZE);
+	return aux_unmap(machine.fd, VFIO_AUX_OWN_SPACE, OWN_IOVA, SIZE);
 }
 
 STEP(own_info)
@@ -576,6 +585,7 @@ TEST_F_TIMEOUT(fail_nth, own_space_replay, PATIENCE)
 	ASSERT_EQ(0, register_());
 	ASSERT_EQ(0, own_map());
 	ASSERT_EQ(0, first_leaves());
+	machine.joins = true;
 	ASSERT_SURVIVES(&only);
 	ASSERT_EQ(SIZE, own_unmap());
 	close(emulated);

@@ -771,7 +771,7 @@ struct cost {
 static int best_of(struct cost *best, int fd, bool own, void *memory, u64 size)
 {
 	*best = (struct cost) { UINT64_MAX, UINT64_MAX };
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < (size < GB ? 3 : 1); i++) {
 		u64 start = now(), middle, end;
 		int ret = own ? aux_map(fd, OWN, READ_WRITE, memory, 4 * GB, size) :
 				map_dma(fd, memory, 4 * GB, size);
