@@ -282,7 +282,11 @@ struct vfio_iommu_aux_destroy {
  *
  * Errors:
  *
- *   EINVAL      VFIO_AUX_OWN_SPACE
+ *   EINVAL      VFIO_AUX_OWN_SPACE; ATTACH: the device cannot serve the space:
+ *               it sits behind an IOMMU of another kind, differs in enforced
+ *               cache coherency from the device that the space was created
+ *               for, or has a reserved region in the window where the space
+ *               has no hole
  *   ENOENT      no such space; the group is not one of this container;
  *               DETACH: the space is not attached to the group
  *
@@ -295,10 +299,6 @@ struct vfio_iommu_aux_destroy {
  *   EEXIST      the space is attached to the group already
  *   EBUSY       the PASID is taken on that group by someone else; the device
  *               is being reset
- *   EINVAL      the device cannot serve the space: it sits behind an IOMMU of
- *               another kind, differs in enforced cache coherency from the
- *               device that the space was created for, or has a reserved
- *               region in the window where the space has no hole
  *   ENOSPC      the process has as many attachments as it may have PASIDs, or
  *               the system as many as the parameter attachment_limit allows,
  *               or as leave the IOMMU enough domain ids for others
