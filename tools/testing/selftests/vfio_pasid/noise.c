@@ -633,7 +633,7 @@ static void call_strangers(struct actor *actor)
 	if (chance(actor, 2)) {
 		ret = call(CONTAINER(slot), VFIO_CHECK_EXTENSION,
 			   (void *)VFIO_PASID_EXTENSION);
-		if (ret != 0x1f && !(slot && ret == -EBADF))
+		if (ret != 0x3f && !(slot && ret == -EBADF))
 			failed(actor, "VFIO_CHECK_EXTENSION", "failed", ret,
 			       NULL);
 		return;
