@@ -77,8 +77,8 @@ impl DefaultPasids {
             return attached.devices.attach(device, || attach(number));
         }
         self.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        // What cannot be taken is kept until the end, as the host's allocator gives the lowest, always.
-        // It cannot be asked whether it has a number, so nobody else may choose one. These are only
+        // What cannot be taken is kept until the end: the host's allocator always gives the lowest,
+        // and cannot be asked whether it has a number, so nobody else may choose one. These are only
         // those that the process itself holds at the bottom, and what is taken on the group.
         let mut refused = KVec::new();
         let mut last = ENOSPC;

@@ -130,11 +130,11 @@ struct vfio_iommu_pasid_info {
  * @vaddr: start of a range of the caller's memory, in bytes, on a page boundary
  * @size: its size in bytes, a multiple of the page size
  *
- * Registered memory is what aux spaces can map, and the own space. Its pages are pinned and charged
- * to the process's locked memory (RLIMIT_MEMLOCK) once, whatever number of
- * containers register it and of spaces map it. They stay what they were when
- * they were registered: what the process does to its own mappings later does
- * not change what devices see.
+ * Registered memory is what aux spaces can map, and the own space. Its pages are
+ * pinned and charged to the process's locked memory (RLIMIT_MEMLOCK) once,
+ * whatever number of containers register it and of spaces map it. They stay what
+ * they were when they were registered: what the process does to its own mappings
+ * later does not change what devices see.
  *
  * The very same range with the same flags can be registered again, which takes
  * as many UNREGISTER to undo. All goes with the last container of the process

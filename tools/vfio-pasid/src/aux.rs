@@ -137,15 +137,7 @@ impl AuxSpace {
         iovas: Iovas,
         access: Access,
     ) -> Result<Mapping<'a>> {
-        sys::aux_map(
-            self.container.as_fd(),
-            self.pasid,
-            access.bits(),
-            memory.memory(),
-            offset,
-            iovas,
-        )?;
-        Ok(Mapping::new(&self.container, self.pasid, memory, iovas))
+        Mapping::new(&self.container, self.pasid, memory, offset, iovas, access)
     }
 
     /// Unmaps what is mapped in `iovas`, which need not be anything, and returns how many bytes it

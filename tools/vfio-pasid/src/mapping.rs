@@ -19,8 +19,8 @@ bitflags::bitflags! {
     }
 }
 
-/// A mapping of an aux space, or of a container's own. It is unmapped when dropped: then no device reaches the memory
-/// through it any more. What it borrows stays meanwhile:
+/// A mapping of an aux space, or of a container's own. It is unmapped when dropped: then no device
+/// reaches the memory through it any more. What it borrows stays meanwhile:
 ///
 /// ```compile_fail,E0505
 /// # use vfio_pasid::{Access, AuxSpace, Iovas, RegisteredMemory};
@@ -40,18 +40,22 @@ pub struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// Of the space that `pasid` names.
+    /// Maps `iovas` of the space that `pasid` names to `memory` from `offset` bytes on.
     pub(crate) fn new(
         container: &'a Container,
         pasid: u32,
         memory: &'a RegisteredMemory,
+        offset: u64,
         iovas: Iovas,
-    ) -> Self {
-        Self {
+        access: Access,
+    ) -> Result<Self> {
+        let fd = container.as_fd();
+        sys::aux_map(fd, pasid, access.bits(), memory.memory(), offset, iovas)?;
+        Ok(Self {
             space: Some((container, pasid)),
             memory,
             iovas,
-        }
+        })
     }
 
     /// The IO addresses.
@@ -65,8 +69,8 @@ impl<'a> Mapping<'a> {
     }
 
     /// Keeps the mapping beyond this value: [`AuxSpace::unmap`](crate::AuxSpace::unmap) or
-    /// [`OwnSpace::unmap`](crate::OwnSpace::unmap) removes it, or the end of the space. Until then the memory stays registered, whatever becomes of its
-    /// [`RegisteredMemory`].
+    /// [`OwnSpace::unmap`](crate::OwnSpace::unmap) removes it, or the end of the space. Until then
+    /// the memory stays registered, whatever becomes of its [`RegisteredMemory`].
     pub fn into_iovas(mut self) -> Iovas {
         self.space = None;
         self.iovas

@@ -41,20 +41,8 @@ impl OwnSpace {
         iovas: Iovas,
         access: Access,
     ) -> Result<Mapping<'a>> {
-        sys::aux_map(
-            self.container.as_fd(),
-            VFIO_AUX_OWN_SPACE,
-            access.bits(),
-            memory.memory(),
-            offset,
-            iovas,
-        )?;
-        Ok(Mapping::new(
-            &self.container,
-            VFIO_AUX_OWN_SPACE,
-            memory,
-            iovas,
-        ))
+        let pasid = VFIO_AUX_OWN_SPACE;
+        Mapping::new(&self.container, pasid, memory, offset, iovas, access)
     }
 
     /// Unmaps what registered memory is mapped in `iovas`, and returns how many bytes it was. What

@@ -132,16 +132,6 @@ static bool needs_own_mapping(const struct shared *shared)
 	       shared->request == VFIO_IOMMU_DIRTY_PAGES;
 }
 
-static int start_tracking(int container)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
-	};
-
-	return call(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
-}
-
 /* Root can unbind the device of a caller that never opened it. */
 static bool opens_devices(const struct shared *shared)
 {
@@ -197,7 +187,7 @@ static long open_all(struct shared *shared)
 	if (needs_own_mapping(shared))
 		ret = map_dma(caller.container, caller.memory, IOVA, PAGE);
 	if (!ret && shared->request == VFIO_IOMMU_DIRTY_PAGES)
-		ret = start_tracking(caller.container);
+		ret = track_dirty(caller.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 	if (!ret && shared->type1 == TYPE1_SHIM)
 		ret = fill_container(shared);
 	return ret;

@@ -92,11 +92,7 @@ static void call_get_info(struct race *race)
 
 static void call_dirty_pages(struct race *race)
 {
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
-	};
-	long ret = call(race->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+	long ret = track_dirty(race->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
 
 	expect(race, "DIRTY_PAGES", ret, !ret);
 }

@@ -520,17 +520,6 @@ STEP(own_info)
 	return aux_info(machine.fd, VFIO_AUX_OWN_SPACE, AUX_ENTRIES, &info);
 }
 
-static void track(u32 flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flags,
-	};
-
-	if (call(machine.fd, VFIO_IOMMU_DIRTY_PAGES, &dirty))
-		abort();
-}
-
 TEST_F_TIMEOUT(fail_nth, own_space_mapping, PATIENCE)
 {
 	static const struct step steps[] = {
@@ -546,9 +535,9 @@ TEST_F_TIMEOUT(fail_nth, own_space_mapping, PATIENCE)
 
 	ASSERT_EQ(0, register_());
 	ASSERT_SURVIVES(&steps[0]);
-	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	ASSERT_EQ(0, track_dirty(machine.fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	ASSERT_SURVIVES(&steps[1]);
-	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	ASSERT_EQ(0, track_dirty(machine.fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP));
 	ASSERT_EQ(0, own_map());
 	ASSERT_SURVIVES(&steps[2]);
 	ASSERT_SURVIVES(&steps[3]);

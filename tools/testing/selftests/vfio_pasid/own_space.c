@@ -628,36 +628,6 @@ TEST_F(own_space, AUX_INFO_tells_all_of_them_in_turns)
 
 /* Dirty tracking. */
 
-static int track(int fd, u32 flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = {
-		.argsz = sizeof(dirty),
-		.flags = flags,
-	};
-
-	return call(fd, VFIO_IOMMU_DIRTY_PAGES, &dirty);
-}
-
-/* The bitmap of 64 pages from @iova on. */
-static int dirty_pages(int fd, u64 iova, u64 *bits)
-{
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} dirty = {
-		.head.argsz = sizeof(dirty),
-		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = iova,
-		.get.size = 64 * PAGE,
-		.get.bitmap.pgsize = PAGE,
-		.get.bitmap.size = sizeof(*bits),
-		.get.bitmap.data = (void *)bits,
-	};
-
-	*bits = 0;
-	return call(fd, VFIO_IOMMU_DIRTY_PAGES, &dirty);
-}
-
 /*
  * vfio-pci's groups cannot tell what is dirty: it is all that is mapped. Each
  * mapping is asked for from its start, as stock shifts what is behind it wrongly.
@@ -678,12 +648,12 @@ TEST_F(own_space, dirty_pages_are_tracked)
 
 	/* One mapping before tracking begins, and one after. */
 	ASSERT_EQ(0, MAP(self->memory, IOVA, 4 * PAGE));
-	ASSERT_EQ(0, track(self->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
+	ASSERT_EQ(0, track_dirty(self->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	ASSERT_EQ(0, MAP(self->memory, second, 8 * PAGE));
 	for (int round = 0; round < 2; round++) {
-		ASSERT_EQ(0, dirty_pages(self->fd, IOVA, &bits));
+		ASSERT_EQ(0, get_dirty(self->fd, IOVA, &bits));
 		ASSERT_EQ(0xf, bits);
-		ASSERT_EQ(0, dirty_pages(self->fd, second, &bits));
+		ASSERT_EQ(0, get_dirty(self->fd, second, &bits));
 		ASSERT_EQ(0xff, bits);
 	}
 
@@ -694,7 +664,7 @@ TEST_F(own_space, dirty_pages_are_tracked)
 	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_UNMAP_DMA, &unmap));
 	ASSERT_EQ(0xff, bits);
 	ASSERT_EQ(1, count_of("mappings"));
-	ASSERT_EQ(0, track(self->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP));
+	ASSERT_EQ(0, track_dirty(self->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP));
 	ASSERT_EQ(4 * PAGE, aux_unmap_all(self->fd, OWN));
 	ASSERT_EQ(0, UNREGISTER());
 }

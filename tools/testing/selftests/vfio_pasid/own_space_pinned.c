@@ -90,34 +90,17 @@ TEST_F(own_space_pinned, UNMAP_DMA_asks_the_device)
 /* What the device has pinned, and what it pins then, is dirty. */
 TEST_F(own_space_pinned, pinned_pages_are_dirty)
 {
-	struct vfio_iommu_type1_dirty_bitmap start = {
-		.argsz = sizeof(start),
-		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
-	};
-	u64 bits = 0;
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} dirty = {
-		.head.argsz = sizeof(dirty),
-		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = IOVA,
-		.get.size = SIZE,
-		.get.bitmap.pgsize = PAGE,
-		.get.bitmap.size = sizeof(bits),
-		.get.bitmap.data = (void *)&bits,
-	};
+	u64 bits;
 
 	ASSERT_EQ(0, pin(self->device, IOVA));
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_DIRTY_PAGES, &start));
+	ASSERT_EQ(0, track_dirty(self->fd, VFIO_IOMMU_DIRTY_PAGES_FLAG_START));
 	ASSERT_EQ(0, pin(self->device, IOVA + 4 * PAGE));
 	ASSERT_EQ(0, aux_map(self->fd, OWN, READ_WRITE, self->memory, 2 * IOVA,
 			     SIZE));
 	ASSERT_EQ(0, pin(self->device, 2 * IOVA + PAGE));
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty));
+	ASSERT_EQ(0, get_dirty(self->fd, IOVA, &bits));
 	ASSERT_EQ(0x11, bits);
-	dirty.get.iova = 2 * IOVA;
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty));
+	ASSERT_EQ(0, get_dirty(self->fd, 2 * IOVA, &bits));
 	ASSERT_EQ(0x02, bits);
 }
 

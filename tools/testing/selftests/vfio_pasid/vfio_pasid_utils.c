@@ -746,6 +746,35 @@ long unmap_dma(int container, u64 iova, u64 size)
 	return ret ? ret : (long)unmap.size;
 }
 
+int track_dirty(int container, u32 flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = flags,
+	};
+
+	return call(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+}
+
+int get_dirty(int container, u64 iova, u64 *bits)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} dirty = {
+		.head.argsz = sizeof(dirty),
+		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		.get.iova = iova,
+		.get.size = 64 * PAGE,
+		.get.bitmap.pgsize = PAGE,
+		.get.bitmap.size = sizeof(*bits),
+		.get.bitmap.data = (void *)bits,
+	};
+
+	*bits = 0;
+	return call(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+}
+
 static long create(int container, u32 flags, u32 pasid)
 {
 	struct vfio_iommu_aux_create create = {

@@ -166,6 +166,10 @@ bool pasid_is_free(int container, u32 pasid);
 int map_dma(int container, const void *memory, u64 iova, u64 size);
 /* How many bytes were mapped. */
 long unmap_dma(int container, u64 iova, u64 size);
+/* Dirty tracking there: VFIO_IOMMU_DIRTY_PAGES_FLAG_START or _STOP. */
+int track_dirty(int container, u32 flags);
+/* Which of the 64 pages from @iova on are dirty. */
+int get_dirty(int container, u64 iova, u64 *bits);
 
 /* A new aux space: its PASID. */
 long aux_create(int container);
