@@ -3,8 +3,8 @@
  * The kernel's own type1 (drivers/vfio/vfio_iommu_type1.c), wrapped.
  *
  * The stock source is compiled in unchanged; only its registration, the one line
- * that publishes a list of IO addresses, and calls of five of its own functions
- * are rerouted. VFIO gets operations in which vfio_pasid comes first. Nothing is
+ * that publishes a list of IO addresses, flushes, and calls of five of its own
+ * functions are rerouted. VFIO gets operations in which vfio_pasid comes first. Nothing is
  * decided here: vfio_pasid answers its own ioctls and passes everything else to
  * the stock operation.
  */
@@ -23,6 +23,9 @@ static int shim_register(const struct vfio_iommu_driver_ops *ops);
 static void shim_unregister(const struct vfio_iommu_driver_ops *ops);
 static void shim_publish_iova_list(struct list_head *copy,
 				   struct list_head *head);
+
+static size_t shim_iommu_unmap(struct iommu_domain *domain, unsigned long iova,
+			       size_t size);
 
 struct vfio_batch;
 struct vfio_bitmap;
@@ -57,11 +60,15 @@ static int shim_dma_do_unmap(struct vfio_iommu *iommu,
 #define vfio_pin_page_external(...) SHIM_REROUTE(pin_page_external, __VA_ARGS__)
 #define vfio_remove_dma(...) SHIM_REROUTE(remove_dma, __VA_ARGS__)
 #define vfio_dma_do_unmap(...) SHIM_REROUTE(dma_do_unmap, __VA_ARGS__)
+#define iommu_iotlb_sync vfio_pasid_iotlb_sync
+#define iommu_unmap shim_iommu_unmap
 #define vfio_register_iommu_driver shim_register
 #define vfio_unregister_iommu_driver shim_unregister
 /* Stands once in the source, in vfio_iommu_iova_insert_copy(): see Kbuild. */
 #define list_splice_tail shim_publish_iova_list
 #include <vfio_iommu_type1.c>
+#undef iommu_iotlb_sync
+#undef iommu_unmap
 #undef vfio_register_iommu_driver
 #undef vfio_unregister_iommu_driver
 #undef list_splice_tail
@@ -143,6 +150,18 @@ static void shim_publish_iova_list(struct list_head *copy,
 	if (window && !list_empty(copy))
 		vfio_iommu_aper_resize(copy, window->start, window->last);
 	list_splice_tail(copy, head);
+}
+
+/* As iommu_unmap(), but for what it asks the IOMMU to flush. */
+static size_t shim_iommu_unmap(struct iommu_domain *domain, unsigned long iova,
+			       size_t size)
+{
+	struct iommu_iotlb_gather gather;
+
+	iommu_iotlb_gather_init(&gather);
+	size = iommu_unmap_fast(domain, iova, size, &gather);
+	vfio_pasid_iotlb_sync(domain, &gather);
+	return size;
 }
 
 static bool shim_iova_list_meets(struct vfio_iommu *iommu, u64 start, u64 last)

@@ -136,4 +136,8 @@ long vfio_pasid_own_pin(void *own, u64 offset, unsigned long npage,
  */
 void vfio_pasid_own_unmapped(void *own);
 
+/* As iommu_iotlb_sync(), of any size: the IOMMU is asked for what it can. */
+void vfio_pasid_iotlb_sync(struct iommu_domain *domain,
+			   struct iommu_iotlb_gather *gather);
+
 #endif /* _VFIO_PASID_CONTAINER_H */

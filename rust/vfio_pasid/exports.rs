@@ -19,7 +19,7 @@ use crate::{
     kernel::{
         device::GroupDevice,
         group::Group,
-        iommu::HardwareEntry,
+        iommu::{self, HardwareEntry},
         mm::task_mm,
         stock::StockOps,
         vfio::{vfio_device, PinnedDevice},
@@ -280,6 +280,18 @@ pub(crate) unsafe extern "C" fn vfio_pasid_own_pin(
         }
         Err(error) => error.to_errno() as c_long,
     }
+}
+
+/// # Safety
+///
+/// `domain` is valid, and `gather` of what was unmapped from it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pasid_iotlb_sync(
+    domain: *mut bindings::iommu_domain,
+    gather: &mut bindings::iommu_iotlb_gather,
+) {
+    // SAFETY: By the caller's promise.
+    unsafe { iommu::sync(domain, gather) };
 }
 
 /// # Safety

@@ -89,4 +89,5 @@ EXPORT_RUST(vfio_pasid_container_register_device);
 EXPORT_RUST(vfio_pasid_container_unregister_device);
 EXPORT_RUST(vfio_pasid_container_stock);
 EXPORT_RUST(vfio_pasid_own_pin);
+EXPORT_RUST(vfio_pasid_iotlb_sync);
 EXPORT_RUST(vfio_pasid_own_unmapped);

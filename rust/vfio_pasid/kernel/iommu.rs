@@ -102,10 +102,8 @@ impl Domain {
         smallest_page(self.page_sizes())
     }
 
-    /// What is mapped or flushed in one step never crosses a multiple of so many bytes, the largest
-    /// page, or it is everything: then the flush never asks for more than a VT-d with pages of
-    /// that size can flush (MAMV). `cache_tag_flush_iotlb()` of the kernel does not look where
-    /// tables are first-stage, and the hardware would refuse, and keep stale entries.
+    /// What is mapped or unmapped in one step never crosses a multiple of so many bytes, the
+    /// largest page.
     fn block(&self) -> u64 {
         largest_page(self.page_sizes())
     }
@@ -192,17 +190,30 @@ pub(crate) fn unmap_together(domain: &Domain, each: impl FnOnce(&mut dyn FnMut(&
         range.size = 0;
     });
 
-    // SAFETY: The gather is initialised, and nobody else uses it.
-    unsafe {
-        let block = !(domain.block() as c_ulong).wrapping_sub(1);
-        let something = (*gather).start < (*gather).end;
-        if something && (*gather).start & block != (*gather).end & block {
-            // See `Domain::block()`: the whole domain can always be flushed.
-            (*gather).start = 0;
-            (*gather).end = c_ulong::MAX;
-        }
-        vfio_pasid_helper_iotlb_sync(domain.as_ptr(), gather);
+    // SAFETY: The domain is valid, the gather is initialised, and nobody else uses it.
+    unsafe { sync(domain.as_ptr(), &mut *gather) };
+}
+
+/// Flushes what was gathered: as it is if it does not cross a multiple of the largest page, so that
+/// a VT-d with pages of that size can do it (MAMV), and everything else. `cache_tag_flush_iotlb()`
+/// of the kernel does not look where tables are first-stage, and the hardware would refuse, and
+/// keep stale entries.
+///
+/// # Safety
+///
+/// `domain` is valid, and `gather` of what was unmapped from it.
+pub(crate) unsafe fn sync(
+    domain: *mut bindings::iommu_domain,
+    gather: &mut bindings::iommu_iotlb_gather,
+) {
+    // SAFETY: The caller's domain is valid; the field does not change.
+    let block = largest_page(unsafe { (*domain).pgsize_bitmap as u64 });
+    if gather.start < gather.end && (gather.start ^ gather.end) as u64 >= block {
+        gather.start = 0;
+        gather.end = c_ulong::MAX;
     }
+    // SAFETY: By the caller's promise.
+    unsafe { vfio_pasid_helper_iotlb_sync(domain, gather) };
 }
 
 /// IO addresses of a domain, mapped to pinned pages. Dropping it unmaps and flushes before it

@@ -456,6 +456,34 @@ TEST_F(aux_invalidate, unmap_of_what_is_far_apart_flushes_everything)
 	ASSERT_FLUSHED(0, everything);
 }
 
+/*
+ * Nor has it one for what crosses a multiple of 1 GB; and what stock code unmaps
+ * is not different.
+ */
+TEST_F(aux_invalidate, the_own_space_is_flushed_wherever_it_is)
+{
+	const u64 iova = (1ull << 30) - PAGE, size = 2 * PAGE;
+	const u32 pasid = VFIO_AUX_OWN_SPACE;
+	struct container other;
+	u8 *memory = new_pages(2);
+	u64 domain;
+
+	ASSERT_NE(NULL, memory);
+	look(self->trace, pasid);
+	ASSERT_EQ(0, container_open(&other, device_index(20, 1)));
+	domain = look(self->trace, pasid).domain;
+	ASSERT_EQ(0, register_memory(other.fd, 0, memory, size));
+	for (int stock = 0; stock < 2; stock++) {
+		ASSERT_EQ(0, stock ? map_dma(other.fd, memory, iova, size) :
+			  aux_map(other.fd, pasid, VFIO_AUX_MAP_READ, memory,
+				  iova, size));
+		look(self->trace, pasid);
+		ASSERT_EQ(size, unmap_dma(other.fd, iova, size));
+		ASSERT_FLUSHED(iova, size);
+	}
+	container_close(&other);
+}
+
 enum detach { DESTROY, CLOSE_DEVICE, CLOSE };
 
 /* How many invalidations the detach of a space with so many mappings makes. */

@@ -495,22 +495,16 @@ TEST_F_TIMEOUT(fail_nth, own_space, PATIENCE)
 	ASSERT_SURVIVES(&steps[1]);
 }
 
-/*
- * Across a boundary of the tables again, but not of the largest page: stock code
- * unmaps both sides together, and asks VT-d for a flush that it refuses.
- */
-#define OWN_IOVA	(IOVA + 0xa00000)
-
 STEP(own_map)
 {
 	return aux_map(machine.fd, VFIO_AUX_OWN_SPACE,
 		       VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE, machine.memory,
-		       OWN_IOVA, SIZE);
+		       IOVA, SIZE);
 }
 
 STEP(own_unmap)
 {
-	return aux_unmap(machine.fd, VFIO_AUX_OWN_SPACE, OWN_IOVA, SIZE);
+	return aux_unmap(machine.fd, VFIO_AUX_OWN_SPACE, IOVA, SIZE);
 }
 
 STEP(own_info)

@@ -256,16 +256,6 @@ static u64 some_iova(struct actor *actor)
 	return IOVA + chance(actor, 16) * PAGE;
 }
 
-/*
- * Stock code unmaps the own space, and flushes what it unmaps at once. If that
- * crosses a multiple of 1 GB, it asks VT-d for more than that can, with
- * first-stage tables, so that nothing is flushed (cache_tag_flush_iotlb()).
- */
-static u64 flushable(u64 iova, u64 size)
-{
-	return (iova ^ (iova + size - 1)) >> 30 ? IOVA : iova;
-}
-
 static u64 some_vaddr(struct actor *actor)
 {
 	static const u64 values[] = {
@@ -330,8 +320,6 @@ static void fill(struct actor *actor, enum what what, int slot,
 		arg->map.vaddr = some_vaddr(actor) + (chance(actor, 4) ? 0 : PAGE);
 		arg->map.iova = some_iova(actor);
 		arg->map.size = some_size(actor, size);
-		if (arg->map.pasid == VFIO_AUX_OWN_SPACE)
-			arg->map.iova = flushable(arg->map.iova, arg->map.size);
 		break;
 	case AUX_UNMAP:
 		arg->unmap.pasid = some_pasid(actor, slot);
@@ -681,7 +669,6 @@ static void call_stock(struct actor *actor)
 		map.vaddr = some_vaddr(actor);
 		map.iova = some_iova(actor);
 		map.size = some_size(actor, PAGE << chance(actor, 3));
-		map.iova = flushable(map.iova, map.size);
 		ret = call(fd, VFIO_IOMMU_MAP_DMA, &map);
 		if (ret > 0 || (!ret && !map.size))
 			failed(actor, "VFIO_IOMMU_MAP_DMA", "succeeded", ret,
