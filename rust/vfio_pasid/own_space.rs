@@ -9,7 +9,7 @@ use core::num::NonZeroU32;
 use kernel::{
     page::{PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
-    sync::Arc, //
+    sync::{atomic::Atomic, Arc}, //
 };
 
 use crate::{
@@ -67,6 +67,8 @@ pub(crate) struct OwnMapping {
     access: Access,
     pages: Arc<PinnedPages>,
     offset: u64,
+    /// See [`PinnedPages::pin_again`].
+    place: Atomic<usize>,
     _counted: Counted,
     _memory: Mapped,
 }
@@ -94,6 +96,7 @@ impl OwnMapping {
                 access,
                 pages,
                 offset,
+                place: Atomic::new(0),
                 _counted: Counted::one(Kind::Mappings),
                 _memory: memory,
             },
@@ -143,7 +146,8 @@ impl OwnMapping {
         cond_resched();
         let rest = Interval::sized(self.iova.start() + done, (npage as u64) << PAGE_SHIFT)?;
         let block = rest.blocks(BLOCK).next().ok_or(EINVAL)?;
-        self.pages.pin_again(self.offset + done, block.size())
+        self.pages
+            .pin_again(&self.place, self.offset + done, block.size())
     }
 }
 

@@ -16,7 +16,10 @@ use kernel::{
     mm::Mm,
     page::{PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Relaxed}, //
+    },
 };
 
 use super::{
@@ -143,11 +146,38 @@ impl Runs {
         (0..self.runs.len()).map(|index| self.run(index))
     }
 
+    /// The index of the run that has the page, which is one of the range.
+    fn find(&self, page: usize) -> usize {
+        self.runs.partition_point(|run| run.before <= page) - 1
+    }
+
+    /// As [`Runs::find`], but sooner if it is the run at `near` or the next.
+    fn find_near(&self, page: usize, near: usize) -> usize {
+        let begins = |index: usize| self.runs.get(index).map(|run| run.before <= page);
+        let has = |index: usize| begins(index) == Some(true) && begins(index + 1) != Some(true);
+        if has(near) {
+            near
+        } else if has(near + 1) {
+            near + 1
+        } else {
+            self.find(page)
+        }
+    }
+
     /// As [`PinnedPages::pieces`].
     fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.pieces_from(self.find((offset >> PAGE_SHIFT) as usize), offset, size)
+    }
+
+    /// The same, where the first page is in the run at `start`.
+    fn pieces_from(
+        &self,
+        start: usize,
+        offset: u64,
+        size: u64,
+    ) -> impl Iterator<Item = (u64, u64)> + '_ {
         let first = (offset >> PAGE_SHIFT) as usize;
         let behind = first + (size >> PAGE_SHIFT) as usize;
-        let start = self.runs.partition_point(|run| run.before <= first) - 1;
         (start..self.runs.len())
             .take_while(move |&index| self.runs[index].before < behind)
             .map(move |index| {
@@ -260,13 +290,23 @@ impl PinnedPages {
 
     /// Pins pages once more: those that follow each other in memory from `offset` on, of `size`
     /// bytes at most, which are both page-aligned and within the range. Returns the number of the
-    /// first, and how many; the caller unpins them. Neither waits nor charges anybody.
+    /// first, and how many; the caller unpins them. Neither waits nor charges anybody. `place` is
+    /// where they were the last time, as one call often begins where another one has ended.
     ///
     /// # Errors
     ///
     /// `ENOMEM` if a page has too many references already; `EFAULT` if `size` is 0.
-    pub(crate) fn pin_again(&self, offset: u64, size: u64) -> Result<(usize, usize)> {
-        let (phys, size) = self.pieces(offset, size).next().ok_or(EFAULT)?;
+    pub(crate) fn pin_again(
+        &self,
+        place: &Atomic<usize>,
+        offset: u64,
+        size: u64,
+    ) -> Result<(usize, usize)> {
+        let page = (offset >> PAGE_SHIFT) as usize;
+        let run = self.runs.find_near(page, place.load(Relaxed));
+        place.store(run, Relaxed);
+        let mut pieces = self.runs.pieces_from(run, offset, size);
+        let (phys, size) = pieces.next().ok_or(EFAULT)?;
         let (pfn, count) = ((phys >> PAGE_SHIFT) as usize, (size >> PAGE_SHIFT) as usize);
         // SAFETY: By the type invariant they are pinned, so that they may be pinned again.
         to_result(unsafe { vfio_pasid_helper_add_pins(pfn, count) })?;
@@ -388,6 +428,17 @@ mod tests {
             assert_eq!((runs.runs.len(), room), (pages, pages));
             assert!(runs.iter().all(|(_, count)| count == 1));
             assert_eq!(runs.run(pages - 1), (7 + 2 * (pages - 1), 1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_is_found_wherever_the_last_one_was() -> Result {
+        let (runs, _) = fitted([10, 11, 12, 20, 30, 31, 40].into_iter())?;
+        for page in 0..7 {
+            for near in 0..9 {
+                assert_eq!(runs.find_near(page, near), runs.find(page));
+            }
         }
         Ok(())
     }
