@@ -234,13 +234,19 @@ TEST_F(own_space_race, AUX_MAP_and_the_close_of_the_last_group)
 	ksft_print_msg("note: mapped before the close %d times\n", mapped);
 }
 
+struct mapper {
+	int index;
+	int *mapping;		/* shared: whether it is in AUX_MAP */
+};
+
 /* A process that maps and unmaps, of pages that do not follow each other. */
 static void map_for_ever(int socket, void *arg)
 {
 	const u64 size = 16 << 20;
+	struct mapper *mapper = arg;
 	struct container container;
 	u8 *memory = new_pages(size / PAGE);
-	long ret = container_open(&container, *(int *)arg);
+	long ret = container_open(&container, mapper->index);
 
 	if (!ret && madvise(memory, size, MADV_NOHUGEPAGE))
 		ret = -errno;
@@ -250,7 +256,9 @@ static void map_for_ever(int socket, void *arg)
 		ret = register_memory(container.fd, 0, memory, size);
 	say(socket, ret);
 	while (!ret) {
+		__atomic_store_n(mapper->mapping, 1, __ATOMIC_SEQ_CST);
 		ret = aux_map(container.fd, OWN, READ_WRITE, memory, IOVA, size);
+		__atomic_store_n(mapper->mapping, 0, __ATOMIC_SEQ_CST);
 		if (!ret && unmap_dma(container.fd, IOVA, size) != (long)size)
 			ret = -EPROTO;
 	}
@@ -260,20 +268,29 @@ static void map_for_ever(int socket, void *arg)
 TEST_F(own_space_race, a_killed_process_leaves_nothing)
 {
 	struct sequence sequence = { 14 };
-	int index = 1;
+	struct mapper mapper = { .index = 1 };
+	int killed = 0;
 
+	mapper.mapping = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mapper.mapping);
 	ASSERT_EQ(0, unregister_memory(self->fd, self->memory, SIZE));
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 100 && killed < 5; i++) {
 		struct peer peer;
 
-		ASSERT_EQ(0, peer_start(&peer, map_for_ever, &index));
+		ASSERT_EQ(0, peer_start(&peer, map_for_ever, &mapper));
 		ASSERT_EQ(0, hear(peer.socket));
 		usleep(next_random(&sequence, 40000));
 		peer_kill(&peer);
+		killed += *mapper.mapping;
+		*mapper.mapping = 0;
 		ASSERT_TRUE(all_hold(&self->before, 0, 0));
 		ASSERT_EQ(0, count_of("mappings"));
 	}
+	/* Within a map, the others elsewhere. */
+	ASSERT_LE(5, killed);
 	ASSERT_EQ(0, register_memory(self->fd, 0, self->memory, SIZE));
+	munmap(mapper.mapping, PAGE);
 }
 
 TEST_HARNESS_MAIN

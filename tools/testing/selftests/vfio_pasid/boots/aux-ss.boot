@@ -7,11 +7,13 @@ guest --pasid-device 'id=wide,addr=10.0'
 guest --pasid-device 'id=narrow,addr=11.0 --pasid-width 8'
 guest --pasid-device 'id=none,bus=rp1 --no-pasid'
 guest --pasid-spare id=spare
-vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
+guest --device edu,addr=12.0
+vfio 0000:00:10.0 0000:00:11.0 0000:00:12.0 0000:01:00.0 0000:02:00.0
 # vfio_aux_detach_device() of what is not attached warns.
 allow vfio_pasid_helper_warn_not_attached|Call Trace:
 run aux_dma
 run aux_lifecycle
 run aux_invalidate
+run own_space_edu
 run aux_hotplug
 run default_pasid
