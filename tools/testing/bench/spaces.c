@@ -64,7 +64,7 @@ static char *scattered_memory(u64 size)
 	return start;
 }
 
-static struct memory memories[4];
+static struct memory memories[5];
 
 /* The last one is scattered. */
 static void make_memories(void)
@@ -72,12 +72,13 @@ static void make_memories(void)
 	memories[0] = (struct memory) { "4K", 4 * KB, plain_memory(4 * KB) };
 	memories[1] = (struct memory) { "2M", 2 * MB, huge_memory(2 * MB, 21) };
 	memories[2] = (struct memory) { "1G", GB, huge_memory(GB, 30) };
-	memories[3] = (struct memory) {
+	memories[3] = (struct memory) { "1G-of-2M", GB, huge_memory(GB, 21) };
+	memories[4] = (struct memory) {
 		"64M-scattered", 64 * MB, scattered_memory(64 * MB)
 	};
 }
 
-#define SCATTERED	(&memories[3])
+#define SCATTERED	(&memories[4])
 
 static int times_for(const struct memory *memory)
 {
@@ -228,6 +229,60 @@ static void count_space_growth(int fd)
 	}
 }
 
+/* The container's own space */
+
+#define OTHERS	8
+
+/* Registers the memory, and maps it to the container's own space. */
+static void add_container(int fd, const struct memory *memory)
+{
+	CHECK(register_memory(fd, 0, memory->start, memory->size));
+	map(fd, VFIO_AUX_OWN_SPACE, memory);
+}
+
+/* What it is to give the ninth container the memory that eight others have. */
+static void count_ninth(int fd, const struct memory *memory)
+{
+	double in = 1e18, out = 1e18;
+
+	for (int sample = 0; sample < SAMPLES; sample++) {
+		double now;
+
+		now = TICKS_ONCE(add_container(fd, memory));
+		in = now < in ? now : in;
+		now = TICKS_ONCE(unmap(fd, VFIO_AUX_OWN_SPACE, memory));
+		out = now < out ? now : out;
+		CHECK(unregister_memory(fd, memory->start, memory->size));
+	}
+	tally(in, "own.map.%s.ours", memory->name);
+	tally(out, "own.unmap.%s.ours", memory->name);
+}
+
+static void count_own_space(int fd, int index)
+{
+	struct container others[OTHERS];
+	long before = vm_locked();
+	int open = 0;
+
+	for (int i = 0; open < OTHERS; i++)
+		if (i != index)
+			CHECK(container_open(&others[open++], i));
+	for (struct memory *memory = memories; memory <= SCATTERED; memory++) {
+		announce("%s in nine containers", memory->name);
+		for (int i = 0; i < OTHERS; i++)
+			add_container(others[i].fd, memory);
+		tally(vm_locked() - before, "own.charged.%s.ours", memory->name);
+		count_ninth(fd, memory);
+		for (int i = 0; i < OTHERS; i++) {
+			unmap(others[i].fd, VFIO_AUX_OWN_SPACE, memory);
+			CHECK(unregister_memory(others[i].fd, memory->start,
+						memory->size));
+		}
+	}
+	for (int i = 0; i < OTHERS; i++)
+		container_close(&others[i]);
+}
+
 /* Registering more and more of a file that is mapped often. */
 static void count_register_growth(int fd, int bench, unsigned int gigabytes)
 {
@@ -287,6 +342,7 @@ void count_spaces(unsigned int gigabytes)
 	fd = container.fd;
 	tally(TICKS(TIMES, CHECK(call(fd, VFIO_GET_API_VERSION, NULL))),
 	      "ioctl.nothing");
+	count_own_space(fd, index);
 	pasid = CHECK(aux_create(fd));
 	announce("attaching, and making spaces");
 	count_attach(fd, bench, pasid, group);
@@ -315,7 +371,7 @@ void count_spaces(unsigned int gigabytes)
 static void count_stock_map(int fd, const char *whose,
 			    const struct memory *memory)
 {
-	double in = 1e18, both = 1e18;
+	double in = 1e18, out = 1e18, both = 1e18;
 
 	for (int sample = 0; sample < SAMPLES; sample++) {
 		double map, unmap;
@@ -324,9 +380,11 @@ static void count_stock_map(int fd, const char *whose,
 					       memory->size)));
 		unmap = TICKS_ONCE(CHECK(unmap_dma(fd, IOVA, memory->size)));
 		in = map < in ? map : in;
+		out = unmap < out ? unmap : out;
 		both = map + unmap < both ? map + unmap : both;
 	}
 	tally(in, "stock.map_dma.%s.%s", memory->name, whose);
+	tally(out, "stock.unmap_dma.%s.%s", memory->name, whose);
 	tally(both, "stock.map_dma+unmap_dma.%s.%s", memory->name, whose);
 }
 
@@ -346,7 +404,7 @@ void count_stock(const char *whose)
 	      "stock.check_extension.%s", whose);
 	tally(TICKS(TIMES, call(fd, VFIO_IOMMU_DIRTY_PAGES, NULL)),
 	      "stock.dirty_pages.%s", whose);
-	for (struct memory *memory = memories; memory < SCATTERED; memory++)
+	for (struct memory *memory = memories; memory <= SCATTERED; memory++)
 		count_stock_map(fd, whose, memory);
 	container_close(&container);
 }
