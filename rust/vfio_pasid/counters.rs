@@ -119,3 +119,23 @@ impl Drop for Counted {
         MODULE.get().counters.sub(self.kind, self.amount);
     }
 }
+
+/// Counts one of a kind until it is dropped, and takes no room: for what there is much of.
+pub(crate) struct CountedOne<const KIND: usize>(());
+
+impl<const KIND: usize> CountedOne<KIND> {
+    /// Counts one.
+    pub(crate) fn new() -> Self {
+        MODULE.get().counters.0[KIND].fetch_add(1, Relaxed);
+        Self(())
+    }
+}
+
+impl<const KIND: usize> Drop for CountedOne<KIND> {
+    fn drop(&mut self) {
+        MODULE.get().counters.0[KIND].fetch_sub(1, Relaxed);
+    }
+}
+
+/// A mapping, counted.
+pub(crate) type CountedMapping = CountedOne<{ Kind::Mappings as usize }>;

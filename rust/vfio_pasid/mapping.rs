@@ -11,7 +11,7 @@ use kernel::{
 };
 
 use crate::{
-    counters::{Counted, Kind},
+    counters::CountedMapping,
     kernel::{
         iommu::{unmap_together, Access, Domain, MappedRange},
         sched::cond_resched, //
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Mapping {
     hardware: MappedRange,
     vaddr: u64,
-    _counted: Counted,
+    _counted: CountedMapping,
     _memory: Mapped,
 }
 
@@ -54,7 +54,7 @@ impl Mapping {
         Ok(Self {
             hardware,
             vaddr,
-            _counted: Counted::one(Kind::Mappings),
+            _counted: CountedMapping::new(),
             _memory: memory.take().ok_or(ENOENT)?,
         })
     }

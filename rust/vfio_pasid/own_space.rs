@@ -13,7 +13,7 @@ use kernel::{
 };
 
 use crate::{
-    counters::{Counted, Kind},
+    counters::CountedMapping,
     kernel::{
         abi::VFIO_AUX_OWN_SPACE,
         iommu::Access,
@@ -69,7 +69,7 @@ pub(crate) struct OwnMapping {
     offset: u64,
     /// See [`PinnedPages::pin_again`].
     place: Atomic<usize>,
-    _counted: Counted,
+    _counted: CountedMapping,
     _memory: Mapped,
 }
 
@@ -97,7 +97,7 @@ impl OwnMapping {
                 pages,
                 offset,
                 place: Atomic::new(0),
-                _counted: Counted::one(Kind::Mappings),
+                _counted: CountedMapping::new(),
                 _memory: memory,
             },
             GFP_KERNEL_ACCOUNT,

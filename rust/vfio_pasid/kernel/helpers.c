@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
@@ -103,6 +104,12 @@ void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather)
 {
 	iommu_iotlb_sync(domain, gather);
+}
+
+void vfio_pasid_helper_sg_set(struct scatterlist *sg, u64 phys,
+			      unsigned int size)
+{
+	sg_set_page(sg, pfn_to_page(PHYS_PFN(phys)), size, 0);
 }
 
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page)

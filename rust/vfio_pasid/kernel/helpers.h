@@ -13,6 +13,7 @@ struct mm_struct;
 struct mutex;
 struct page;
 struct pci_dev;
+struct scatterlist;
 struct vfio_device;
 struct wait_queue_head;
 struct workqueue_struct;
@@ -31,6 +32,8 @@ void vfio_pasid_helper_let_module_go(void);
 void vfio_pasid_helper_gather_init(struct iommu_iotlb_gather *gather);
 void vfio_pasid_helper_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);
+void vfio_pasid_helper_sg_set(struct scatterlist *sg, u64 phys,
+			      unsigned int size);
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
 int vfio_pasid_helper_add_pins(unsigned long pfn, unsigned long count);

@@ -3,6 +3,7 @@
 //! IOMMU domains, and their attachments to devices under a PASID.
 
 use core::{
+    cmp::min,
     mem::{forget, MaybeUninit},
     ptr::{null_mut, NonNull}, //
 };
@@ -11,6 +12,7 @@ use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
     ffi::{c_int, c_ulong},
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full},
@@ -22,6 +24,7 @@ use super::{
     device::GroupDevice,
     errno::eopnotsupp,
     pages::PinnedPages,
+    scatter::ScatterList,
     sched::{cond_resched, fatal_signal_pending},
     trace,
     vfio::PinnedDevice,
@@ -151,6 +154,11 @@ impl Access {
         let write = if self.write { bindings::IOMMU_WRITE } else { 0 };
         (read | write) as c_int
     }
+
+    /// The same, of memory that is cacheable, as that of processes is.
+    fn cacheable(self) -> c_int {
+        self.prot() | bindings::IOMMU_CACHE as c_int
+    }
 }
 
 /// Unmaps the ranges of `domain` that `each` hands over, and flushes once, before it returns: the
@@ -265,39 +273,76 @@ impl MappedRange {
             pasid,
             pages: pages.clone(),
         };
-        for (phys, size) in pages.pieces(offset, iova.size()) {
-            let piece = Interval::sized(iova.start() + range.size, size)?;
-            for block in piece.blocks(range.domain.block()) {
-                range.map(phys + (block.start() - piece.start()), block.size())?;
-                if fatal_signal_pending() {
-                    return Err(EINTR);
-                }
-                cond_resched();
-            }
-        }
+        range.map(pages.pieces(offset, iova.size()))?;
         range.complete = true;
         trace::map(pasid, iova, access);
         Ok(range)
     }
 
-    /// Maps what comes next.
-    fn map(&mut self, phys: u64, size: u64) -> Result {
+    /// Maps all pieces. What is mapped in one step does not cross a block.
+    fn map(&mut self, pieces: impl Iterator<Item = (u64, u64)>) -> Result {
+        let pages = (self.iova.size() >> PAGE_SHIFT) as usize;
+        let most = pieces.size_hint().1.map_or(pages, |most| min(most, pages));
+        let mut list = (most > 1).then(|| ScatterList::new(most)).transpose()?;
+        let block = self.domain.block();
+        let mut next = self.next();
+        for (mut phys, mut rest) in pieces {
+            while rest > 0 {
+                let in_block = next & (block - 1);
+                let size = min(rest, block - in_block);
+                if let Some(list) = &mut list {
+                    if in_block == 0 || list.is_full() {
+                        self.map_list(list)?;
+                    }
+                    list.add(phys, size);
+                } else {
+                    self.map_piece(phys, size)?;
+                }
+                (next, phys, rest) = (next + size, phys + size, rest - size);
+            }
+        }
+        list.map_or(Ok(()), |mut list| self.map_list(&mut list))
+    }
+
+    /// Maps the piece that comes next.
+    fn map_piece(&mut self, phys: u64, size: u64) -> Result {
         // SAFETY: The domain is valid; nothing is mapped there; the pages stay pinned until this
         // is dropped. (`GFP_KERNEL_ACCOUNT`: whoever maps pays for the tables.)
-        to_result(unsafe {
+        let result = to_result(unsafe {
             bindings::iommu_map(
                 self.domain.as_ptr(),
-                (self.iova.start() + self.size) as c_ulong,
+                self.next() as c_ulong,
                 phys,
                 size as usize,
-                // Process memory is cacheable.
-                self.access.prot() | bindings::IOMMU_CACHE as c_int,
+                self.access.cacheable(),
                 bindings::GFP_KERNEL_ACCOUNT,
             )
-        })
-        .map_err(|error| if error == ENOMEM { error } else { ERANGE })?;
+        });
+        self.mapped(result, size)
+    }
+
+    /// Maps all of the list, which comes next.
+    fn map_list(&mut self, list: &mut ScatterList) -> Result {
+        let (next, size) = (self.next(), list.size());
+        // SAFETY: As above.
+        let result = unsafe { list.map(self.domain.as_ptr(), next, self.access.cacheable()) };
+        self.mapped(result, size)
+    }
+
+    /// The IO address of what comes next.
+    fn next(&self) -> u64 {
+        self.iova.start() + self.size
+    }
+
+    /// Notes what was mapped, or why not. Gives way, and looks at signals.
+    fn mapped(&mut self, result: Result, size: u64) -> Result {
+        result.map_err(|error| if error == ENOMEM { error } else { ERANGE })?;
         // INVARIANT: Just mapped.
         self.size += size;
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        cond_resched();
         Ok(())
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod pci;
 pub(crate) mod resv;
+mod scatter;
 pub(crate) mod sched;
 pub(crate) mod stock;
 pub(crate) mod trace;

@@ -10,6 +10,7 @@
 #include <kselftest_harness.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "pasid_device.h"
 
@@ -482,6 +483,55 @@ TEST_F(aux_invalidate, the_own_space_is_flushed_wherever_it_is)
 		ASSERT_FLUSHED(iova, size);
 	}
 	container_close(&other);
+}
+
+/* One page at addresses that follow each other: as many pieces. */
+static u8 *new_pieces(int count)
+{
+	int file = memfd_create("pieces", MFD_CLOEXEC);
+	u8 *memory = mmap(NULL, count * PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (file < 0 || memory == MAP_FAILED || ftruncate(file, PAGE))
+		return NULL;
+	for (int i = 0; i < count; i++)
+		if (mmap(memory + i * PAGE, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
+			return NULL;
+	close(file);
+	return memory;
+}
+
+/* As many pieces as there are in 64 KiB of a scatterlist, within 1 GB. */
+TEST_F(aux_invalidate, map_of_pieces_flushes_once_a_list)
+{
+	static const struct {
+		u64 iova;
+		int pieces;
+		int lists;
+	} maps[] = {
+		{ IOVA, 2, 1 }, { IOVA, 2048, 1 }, { IOVA, 2049, 2 },
+		{ IOVA + 16 * PAGE, 3000, 2 },
+		{ 2 * IOVA - 1000 * PAGE, 2000, 2 },
+	};
+	long pasid = aux_create(self->fd);
+	u8 *memory = new_pieces(3000);
+	u64 domain;
+
+	ASSERT_LT(0, pasid);
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, register_memory(self->fd, 0, memory, 3000 * PAGE));
+	look(self->trace, pasid);
+	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
+	domain = look(self->trace, pasid).domain;
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		COUNT_FLUSHES();
+		ASSERT_EQ(0, aux_map(self->fd, pasid, VFIO_AUX_MAP_READ, memory,
+				     maps[i].iova, maps[i].pieces * PAGE));
+		ASSERT_EQ(first_stage() ? 0 : maps[i].lists, COUNT_FLUSHES());
+		ASSERT_EQ(maps[i].pieces * PAGE, aux_unmap_all(self->fd, pasid));
+	}
+	munmap(memory, 3000 * PAGE);
 }
 
 enum detach { DESTROY, CLOSE_DEVICE, CLOSE };

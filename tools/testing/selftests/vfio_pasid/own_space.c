@@ -774,7 +774,7 @@ static int compare(int fd, const char *what, void *memory, u64 size)
 	      best_of(&own, fd, true, memory, size) ?:
 	      unregister_memory(fd, memory, size);
 	if (!ret)
-		ksft_print_msg("note: %s, of MAP_DMA's time: map %.3f (%.0f ms for each GiB, with the lock held), unmap %.3f\n",
+		ksft_print_msg("note: %s: map %.3f of MAP_DMA's time, %.0f ms a GiB; unmap %.3f\n",
 			       what, (double)own.map / stock.map,
 			       own.map / 1e6 * GB / size,
 			       (double)own.unmap / stock.unmap);

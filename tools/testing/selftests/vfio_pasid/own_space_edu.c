@@ -89,16 +89,24 @@ FIXTURE_TEARDOWN(own_space_edu)
 	EXPECT_TRUE(holds(&self->before, 0, 0));
 }
 
+static void set(u8 *bar, u32 offset, u64 value)
+{
+	__atomic_store_n((u64 *)(bar + offset), value, __ATOMIC_SEQ_CST);
+}
+
+static u64 get(u8 *bar, u32 offset)
+{
+	return __atomic_load_n((u64 *)(bar + offset), __ATOMIC_SEQ_CST);
+}
+
 /* Copies 8 bytes, and waits until that is done. */
 static void transfer(u8 *bar, u64 from, u64 to, u64 command)
 {
-	volatile u64 *running = (u64 *)(bar + EDU_DMA_COMMAND);
-
-	*(volatile u64 *)(bar + EDU_DMA_SOURCE) = from;
-	*(volatile u64 *)(bar + EDU_DMA_DESTINATION) = to;
-	*(volatile u64 *)(bar + EDU_DMA_COUNT) = 8;
-	*running = command | EDU_DMA_RUN;
-	while (*running & EDU_DMA_RUN)
+	set(bar, EDU_DMA_SOURCE, from);
+	set(bar, EDU_DMA_DESTINATION, to);
+	set(bar, EDU_DMA_COUNT, 8);
+	set(bar, EDU_DMA_COMMAND, command | EDU_DMA_RUN);
+	while (get(bar, EDU_DMA_COMMAND) & EDU_DMA_RUN)
 		usleep(1000);
 }
 

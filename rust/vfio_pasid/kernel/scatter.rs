@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory in pieces, of which the IOMMU core maps and flushes many at once.
+
+use core::{
+    cmp::min,
+    mem::size_of, //
+};
+
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::{c_int, c_uint, c_ulong},
+    prelude::*, //
+};
+
+#[allow(improper_ctypes)]
+extern "C" {
+    fn vfio_pasid_helper_sg_set(sg: *mut bindings::scatterlist, phys: u64, size: c_uint);
+}
+
+/// Pieces of physical memory.
+///
+/// # Invariants
+///
+/// The first `used` entries are pieces, of `size` bytes together.
+pub(super) struct ScatterList {
+    entries: KVVec<bindings::scatterlist>,
+    used: usize,
+    size: u64,
+}
+
+impl ScatterList {
+    /// How many pieces a list has at most, which makes it 64 KiB.
+    const ROOM: usize = (64 << 10) / size_of::<bindings::scatterlist>();
+
+    /// An empty list, with room for `pieces` or as many as there may be.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(pieces: usize) -> Result<Self> {
+        let room = min(pieces, Self::ROOM);
+        let mut entries = KVVec::from_elem(Default::default(), room, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: So many entries there are.
+        unsafe { bindings::sg_init_table(entries.as_mut_ptr(), room as c_uint) };
+        // INVARIANT: None is used.
+        Ok(Self {
+            entries,
+            used: 0,
+            size: 0,
+        })
+    }
+
+    /// Whether there is no room for another piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.used == self.entries.len()
+    }
+
+    /// How many bytes the pieces have.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a piece, for which there is room: `size` bytes, less than 4 GiB, from the physical
+    /// address `phys` on, which is page-aligned.
+    pub(super) fn add(&mut self, phys: u64, size: u64) {
+        let entry = &mut self.entries[self.used];
+        // SAFETY: The entry is initialised.
+        unsafe { vfio_pasid_helper_sg_set(entry, phys, size as c_uint) };
+        // INVARIANT: One more is used.
+        self.used += 1;
+        self.size += size;
+    }
+
+    /// Maps all of it to `iova`, flushes once what the IOMMU may know of that, and empties the list.
+    ///
+    /// # Errors
+    ///
+    /// Those of `iommu_map_sg()`; then nothing of it is mapped.
+    ///
+    /// # Safety
+    ///
+    /// `domain` is valid, nothing is mapped where this is to be, and the memory is pinned for as
+    /// long as it is mapped.
+    pub(super) unsafe fn map(
+        &mut self,
+        domain: *mut bindings::iommu_domain,
+        iova: u64,
+        prot: c_int,
+    ) -> Result {
+        if self.used == 0 {
+            return Ok(());
+        }
+        // SAFETY: By the caller's promise and the type invariant.
+        let mapped = unsafe {
+            bindings::iommu_map_sg(
+                domain,
+                iova as c_ulong,
+                self.entries.as_mut_ptr(),
+                self.used as c_uint,
+                prot,
+                bindings::GFP_KERNEL_ACCOUNT,
+            )
+        };
+        // INVARIANT: None is used any more.
+        self.used = 0;
+        self.size = 0;
+        to_result(min(mapped, 0) as c_int)
+    }
+}
