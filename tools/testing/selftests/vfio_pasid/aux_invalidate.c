@@ -248,12 +248,15 @@ TEST_F(aux_invalidate, kill)
 /* Descriptors: bits 4 and 5 of the lower half, and what the upper half has. */
 #define GRANULARITY_PAGES	3
 #define ADDRESS_MASK(high)	((high) & 0x3f)
+/* The most that QEMU's IOMMU flushes at once (VTD_MAMV): it refuses the rest. */
+#define MOST_ORDER		18
 
 static bool covers(u64 start, u64 order, u64 iova, u64 size)
 {
 	u64 end = (start & -(u64)PAGE) + ((u64)PAGE << order);
 
-	return (start & -(u64)PAGE) <= iova && iova + size <= end;
+	return order <= MOST_ORDER && (start & -(u64)PAGE) <= iova &&
+	       iova + size <= end;
 }
 
 /* Whether a line is an invalidation of the IOTLB for all of a range. */
