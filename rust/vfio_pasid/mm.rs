@@ -176,7 +176,7 @@ impl VfioMm {
             check()?;
             // A default PASID of this process may be free for all others.
             let mut numbers = MODULE.get().numbers.lock();
-            let number = numbers.take_highest(range, |number| pasids.holds(number));
+            let number = numbers.take_highest(range, |number| pasids.holds_of_host(number));
             number.ok_or(ENOSPC)
         })
     }
@@ -240,12 +240,13 @@ impl VfioMm {
 }
 
 fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
+    let before = pasids.held();
     pasids.remove(range, holder, |node, word| {
         // Locked anew for each node, so that other processes get their turn.
         MODULE.get().numbers.lock().give_back(node, word);
-        let count = word.count_ones() as usize;
-        MODULE.get().counters.sub(Kind::Pasids, count);
     });
+    let count = (before - pasids.held()) as usize;
+    MODULE.get().counters.sub(Kind::Pasids, count);
 }
 
 /// A PASID in use: nobody else can use or free it. Dropped when no hardware entry carries it any

@@ -4,7 +4,7 @@
 
 use kernel::{
     prelude::*,
-    rbtree::{RBTree, RBTreeNodeReservation}, //
+    rbtree::{Entry, RBTree, RBTreeNodeReservation}, //
 };
 
 use crate::kernel::sched::cond_resched;
@@ -150,6 +150,14 @@ impl Word {
             Holder::Driver => self.driver,
         }
     }
+
+    /// Takes out what `holder` has of `mask` and does not use, and returns it.
+    fn take(&mut self, holder: Holder, mask: u64) -> u64 {
+        let gone = self.of(holder) & !self.in_use & mask;
+        self.held &= !gone;
+        self.driver &= !gone;
+        gone
+    }
 }
 
 /// Memory for a node of the tree.
@@ -164,6 +172,9 @@ pub(crate) struct PasidSet {
     spare: Option<Reservation>,
     held: u32,
     in_use: u32,
+    /// How many of these are the host's, which may be free for everybody else: what a driver holds
+    /// and uses is such a number, and nothing else is.
+    of_host: u32,
     sweeps: u32,
 }
 
@@ -175,6 +186,7 @@ impl PasidSet {
             spare: None,
             held: 0,
             in_use: 0,
+            of_host: 0,
             sweeps: 0,
         }
     }
@@ -216,14 +228,21 @@ impl PasidSet {
         };
         self.held += 1;
         self.in_use += u32::from(in_use);
-        if let Some(word) = self.tree.get_mut(&node) {
-            word.held |= new.held;
-            word.in_use |= new.in_use;
-            word.driver |= new.driver;
-        } else if let Some(spare) = self.spare.take() {
-            self.tree.insert(spare.into_node(node, new));
-        } else {
-            debug_assert!(false);
+        self.of_host += u32::from(in_use && holder == Holder::Driver);
+        match self.tree.entry(node) {
+            Entry::Occupied(mut entry) => {
+                let word = entry.get_mut();
+                word.held |= new.held;
+                word.in_use |= new.in_use;
+                word.driver |= new.driver;
+            }
+            Entry::Vacant(entry) => {
+                if let Some(spare) = self.spare.take() {
+                    entry.insert(new, spare);
+                } else {
+                    debug_assert!(false);
+                }
+            }
         }
     }
 
@@ -231,6 +250,11 @@ impl PasidSet {
     pub(crate) fn holds(&self, number: u32) -> bool {
         let word = self.tree.get(&Node::of(number));
         word.is_some_and(|word| word.held & Node::bit(number) != 0)
+    }
+
+    /// Whether the set holds the number although the number space may have it free.
+    pub(crate) fn holds_of_host(&self, number: u32) -> bool {
+        self.of_host != 0 && self.holds(number)
     }
 
     /// Marks a number of the user as in use, which keeps it from being removed.
@@ -255,8 +279,10 @@ impl PasidSet {
     /// Takes the mark of [`PasidSet::start_use`] off.
     pub(crate) fn end_use(&mut self, number: u32) {
         if let Some(word) = self.tree.get_mut(&Node::of(number)) {
-            word.in_use &= !Node::bit(number);
+            let bit = Node::bit(number);
+            word.in_use &= !bit;
             self.in_use -= 1;
+            self.of_host -= u32::from(word.driver & bit != 0);
         }
     }
 
@@ -286,6 +312,42 @@ impl PasidSet {
         &mut self,
         range: PasidRange,
         holder: Holder,
+        release: impl FnMut(Node, u64),
+    ) {
+        if Node::of(range.min) == Node::of(range.max) {
+            self.remove_in_node(range, holder, release);
+        } else {
+            self.remove_in_nodes(range, holder, release);
+        }
+    }
+
+    /// As [`PasidSet::remove`], for a range within a node: no other is looked for.
+    fn remove_in_node(
+        &mut self,
+        range: PasidRange,
+        holder: Holder,
+        mut release: impl FnMut(Node, u64),
+    ) {
+        let node = Node::of(range.min);
+        let Some(mut entry) = self.tree.find_mut(&node) else {
+            return;
+        };
+        let gone = entry.get_mut().take(holder, range.mask(node));
+        if gone == 0 {
+            return;
+        }
+        self.held -= gone.count_ones();
+        release(node, gone);
+        if entry.get().held == 0 {
+            let removed = entry.remove_node();
+            self.spare.get_or_insert_with(|| removed.into_reservation());
+        }
+    }
+
+    fn remove_in_nodes(
+        &mut self,
+        range: PasidRange,
+        holder: Holder,
         mut release: impl FnMut(Node, u64),
     ) {
         let mut cursor = self.tree.cursor_lower_bound_mut(&Node::of(range.min));
@@ -294,12 +356,10 @@ impl PasidSet {
             if node > Node::of(range.max) {
                 break;
             }
-            let gone = word.of(holder) & !word.in_use & range.mask(node);
-            word.held &= !gone;
-            word.driver &= !gone;
-            self.held -= gone.count_ones();
+            let gone = word.take(holder, range.mask(node));
             let empty = word.held == 0;
             if gone != 0 {
+                self.held -= gone.count_ones();
                 release(node, gone);
             }
             // At the end of the tree the cursor steps back, to a node that has nothing to remove.
@@ -439,6 +499,25 @@ mod tests {
         set.insert(1000, Holder::User, false);
         assert!(!set.has_spare());
         assert!(set.holds(1000));
+        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.insert(1001, Holder::User, false);
+        assert!(set.has_spare());
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_number_of_the_host_may_be_free() -> Result {
+        let mut set = set_of(&[5])?;
+        set.start_use(5)?;
+        assert!(!set.holds_of_host(5));
+        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.insert(70, Holder::Driver, true);
+        assert!(set.holds_of_host(70));
+        assert!(!set.holds_of_host(71));
+        set.end_use(5);
+        assert!(set.holds_of_host(70));
+        set.end_use(70);
+        assert!(!set.holds_of_host(70));
         Ok(())
     }
 
