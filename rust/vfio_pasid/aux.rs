@@ -13,6 +13,7 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     kernel::{
+        device::GroupDevice,
         errno::eopnotsupp,
         group::Group,
         iommu::{Access, Attachment, Domain},
@@ -213,11 +214,39 @@ pub(crate) struct Attached {
     _permit: Permit,
 }
 
+/// A device that is open, and what it takes to attach to it that never changes.
+#[derive(Clone)]
+pub(crate) struct OpenDevice {
+    device: PinnedDevice,
+    domain_ids: Option<usize>,
+}
+
+impl OpenDevice {
+    /// Looks at `device`, which is being opened.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(device: PinnedDevice) -> Result<Self> {
+        let domain_ids = device.device().domain_ids()?;
+        Ok(Self { device, domain_ids })
+    }
+
+    /// The device as VFIO sees it.
+    pub(crate) fn pinned(&self) -> &PinnedDevice {
+        &self.device
+    }
+
+    /// The device as the IOMMU core sees it.
+    pub(crate) fn device(&self) -> GroupDevice<'_> {
+        self.device.device()
+    }
+}
+
 /// What is to be known of a group before a space is attached to it.
 pub(crate) struct Prospect {
     number: u32,
     reserved: KVec<Interval>,
-    domain_ids: Option<usize>,
     place: RBTreeNodeReservation<Key, Attached>,
 }
 
@@ -228,12 +257,9 @@ impl Prospect {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(group: &Group) -> Result<Self> {
-        let ids = group.with_pasid_device(|device, _| device.domain_ids());
-        let ids = ids.transpose()?;
         Ok(Self {
             number: group.number(),
             reserved: reserved_regions(group)?,
-            domain_ids: ids.flatten(),
             place: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
         })
     }
@@ -265,9 +291,10 @@ impl Attachments {
         &mut self,
         vmm: &VfioMmRef,
         space: &AuxSpace,
-        device: PinnedDevice,
+        device: OpenDevice,
         group: Prospect,
     ) -> Result {
+        let OpenDevice { device, domain_ids } = device;
         let key = (group.number, space.pasid);
         if self.0.get(&key).is_some() {
             return Err(EEXIST);
@@ -279,7 +306,7 @@ impl Attachments {
         if !space.window.allows(&group.reserved) {
             return Err(EINVAL);
         }
-        let permit = Permit::new(vmm.arc(), group.domain_ids)?;
+        let permit = Permit::new(vmm.arc(), domain_ids)?;
         let attached = Attached {
             attachment: Attachment::new(space.domain.clone(), device, space.pasid)?,
             _permit: permit,

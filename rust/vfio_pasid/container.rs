@@ -19,7 +19,7 @@ use kernel::{
 };
 
 use crate::{
-    aux::{Attachments, AuxSpace, Prospect, SpacePlace, Spaces},
+    aux::{Attachments, AuxSpace, OpenDevice, Prospect, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
     kernel::{
@@ -61,7 +61,7 @@ pub(crate) struct Container {
 pub(crate) struct State {
     groups: RBTree<u32, Group>,
     /// Open devices of the groups. Also such whose driver has yet to finish opening them.
-    devices: RBTree<Identity, PinnedDevice>,
+    devices: RBTree<Identity, OpenDevice>,
     /// How often groups or devices have come or gone.
     changes: u64,
     attachments: Attachments,
@@ -162,6 +162,7 @@ impl State {
             .find(|open| {
                 PciDevice::of(open.device()).is_some_and(|device| device.address() == address)
             })
+            .map(OpenDevice::pinned)
             .ok_or(ENOENT)
     }
 
@@ -170,7 +171,7 @@ impl State {
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
-    fn open_device(&self, group: &Group) -> Result<&PinnedDevice> {
+    fn open_device(&self, group: &Group) -> Result<&OpenDevice> {
         group.pasid_support().ok_or_else(eopnotsupp)?;
         self.devices
             .values()
@@ -508,14 +509,14 @@ impl Container {
     /// `.register_device`: a device is being opened for the first time.
     pub(crate) fn register_device(&self, device: PinnedDevice) {
         self.stock.register_device(&device);
-        let Ok(place) = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT) else {
+        let identity = device.identity();
+        let place = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT);
+        let (Ok(place), Ok(device)) = (place, OpenDevice::new(device)) else {
             pr_warn!("no memory to note an open device: aux spaces cannot be attached to it\n");
             return;
         };
         let mut state = self.state.lock();
-        state
-            .devices
-            .insert(place.into_node(device.identity(), device));
+        state.devices.insert(place.into_node(identity, device));
         state.changed();
     }
 
