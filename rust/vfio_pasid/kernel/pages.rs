@@ -5,8 +5,7 @@
 use core::{
     cmp::min,
     mem::size_of_val,
-    ops::Deref,
-    ptr::null_mut, //
+    ops::Deref, //
 };
 
 use kernel::{
@@ -95,8 +94,8 @@ impl Runs {
         Ok(())
     }
 
-    /// Notes the next page, for which there is room.
-    fn add(&mut self, pfn: usize) {
+    /// Notes the next pages, `count` of them from `pfn` on, for which there is room.
+    fn add(&mut self, pfn: usize, count: usize) {
         let follows = self
             .runs
             .last()
@@ -109,7 +108,7 @@ impl Runs {
             let noted = runs.push_within_capacity(run);
             debug_assert!(noted.is_ok());
         }
-        self.pages += 1;
+        self.pages += count;
     }
 
     /// Moves the runs, of which there will be no more, to memory of their size: what was reserved
@@ -223,7 +222,7 @@ impl PinnedPages {
             writable,
             _charge: Charge::new(mm, pages)?,
         };
-        let mut batch = KVec::from_elem(null_mut(), min(pages, BATCH), GFP_KERNEL_ACCOUNT)?;
+        let mut batch = new_batch(pages)?;
         while pinned.runs.pages < pages {
             let start = range.start() as usize + (pinned.runs.pages << PAGE_SHIFT);
             let want = min(pages - pinned.runs.pages, BATCH);
@@ -243,11 +242,14 @@ impl PinnedPages {
         // What is pinned must be noted, which then cannot fail.
         self.runs.reserve(batch.len())?;
         let count = pin_batch(start, self.writable, batch)?;
-        for &page in &batch[..count] {
+        let mut rest = &batch[..count];
+        while let Some(&page) = rest.first() {
+            let run = run_length(rest);
             // SAFETY: The page is valid, because it is pinned.
             let pfn = unsafe { vfio_pasid_helper_page_to_pfn(page) };
-            // INVARIANT: It is pinned, for writing if `writable`.
-            self.runs.add(pfn);
+            // INVARIANT: They are pinned, for writing if `writable`.
+            self.runs.add(pfn, run);
+            rest = &rest[run..];
         }
         Ok(())
     }
@@ -266,7 +268,7 @@ impl PinnedPages {
     /// As [`PinnedPages::new`], but for `RLIMIT_MEMLOCK`.
     pub(crate) fn are_still_there(&self) -> Result<bool> {
         let pages = self.runs.pages;
-        let mut batch = KVec::from_elem(null_mut(), min(pages, BATCH), GFP_KERNEL_ACCOUNT)?;
+        let mut batch = new_batch(pages)?;
         let mut expected = self.runs.iter().flat_map(|(pfn, count)| pfn..pfn + count);
         let mut done = 0;
         while done < pages {
@@ -365,6 +367,28 @@ impl Drop for PinnedBatch<'_> {
     }
 }
 
+/// Room for as many of `pages` as are pinned in one call.
+fn new_batch(pages: usize) -> Result<KVec<*mut bindings::page>> {
+    let count = min(pages, BATCH);
+    let mut batch = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
+    // SAFETY: There is room for so many, and zeroed memory is null pointers.
+    unsafe { batch.inc_len(count) };
+    Ok(batch)
+}
+
+/// How many of the pages, one at least, certainly follow each other in memory: their structures do,
+/// which lie by the pages' numbers in one array, or else one after the other.
+fn run_length(pages: &[*mut bindings::page]) -> usize {
+    if cfg!(not(CONFIG_SPARSEMEM_VMEMMAP)) {
+        return 1;
+    }
+    let mut run = 1;
+    while run < pages.len() && pages[run - 1].wrapping_add(1) == pages[run] {
+        run += 1;
+    }
+    run
+}
+
 /// Pins up to as many pages of the calling thread as `batch` has room for, from `start` on, and
 /// returns how many, at least one. The caller unpins them.
 fn pin_batch(start: usize, writable: bool, batch: &mut [*mut bindings::page]) -> Result<usize> {
@@ -398,13 +422,15 @@ fn pin_error(error: Error) -> Error {
 
 #[kunit_tests(vfio_pasid_pages)]
 mod tests {
+    use core::ptr::null_mut;
+
     use super::*;
 
     /// The runs of these pages, and how many there is room for.
     fn fitted(pfns: impl ExactSizeIterator<Item = usize>) -> Result<(Runs, usize)> {
         let mut runs = Runs::new();
         runs.reserve(pfns.len())?;
-        pfns.for_each(|pfn| runs.add(pfn));
+        pfns.for_each(|pfn| runs.add(pfn, 1));
         runs.fit()?;
         let room = match &runs.runs {
             RunVec::Any(runs) => runs.capacity(),
@@ -419,6 +445,15 @@ mod tests {
         assert_eq!((runs.runs.len(), room), (1, 1));
         assert_eq!(runs.run(0), (1000, 512));
         Ok(())
+    }
+
+    #[test]
+    fn a_run_ends_where_the_next_page_is_another() {
+        let pages = [7, 8, 9, 20, 21, 3].map(|pfn| null_mut::<bindings::page>().wrapping_add(pfn));
+        let run = |from: usize| run_length(&pages[from..]);
+        if cfg!(CONFIG_SPARSEMEM_VMEMMAP) {
+            assert_eq!([0, 1, 3, 5].map(run), [3, 2, 2, 1]);
+        }
     }
 
     #[test]
