@@ -184,11 +184,48 @@ def make_rows(values):
     return rows
 
 
+def large_rows(values):
+    """What 1 TiB and 1,000 containers come to: bytes held, instructions in all, and how many of
+    them in a row under one lock, and which."""
+    v = values["second-stage"]
+    pages, huge, containers = 1 << 28, 1 << 10, 1000
+    scattered = v["register.64M-scattered.ours"] / (1 << 14)
+    yield ("1 TiB registered, in pages of 4 KiB that do not follow each other", 16 * pages,
+           scattered * pages, scattered * 512, "mmap_lock, shared")
+    yield ("1 TiB registered, in pages of 1 GiB", 16 * huge, v["register.1G.ours"] * huge,
+           v["register.1G.ours"] / 512, "mmap_lock, shared")
+    yield ("a space with 1 TiB, in mappings of 1 GiB", v["memory.mapping.ours"] * huge,
+           v["map.1G.ours"] * huge, v["map.1G.ours"], "the space's")
+    yield ("1,000 such spaces", v["memory.mapping.ours"] * huge * containers,
+           v["map.1G.ours"] * huge * containers, v["map.1G.ours"], "the space's")
+    yield ("the own spaces of 1,000 containers with 1 TiB, in mappings of 1 GiB", None,
+           v["own.map.1G.ours"] * huge * containers, v["own.map.1G.ours"], "iommu->lock")
+    yield ("UNMAP_ALL of 1,024 mappings", None, v["unmap_all.1000.ours"] * huge / 1000,
+           v["unmap_all.1000.ours"] * huge / 1000, "the space's")
+    yield ("DESTROY of a space with 100,000 mappings", None, v["destroy.100000.ours"], 0,
+           "none: nobody finds it any more")
+    yield ("1,000 attachments made and given back", None, v["attach.ours"] * containers,
+           v["attach.ours"], "the container's")
+
+
+LARGE_HEAD = ("what", "bytes held", "instructions", "in a row, locked", "the lock")
+
+
+def large_as_rst(values):
+    return as_list_table((LARGE_HEAD, *(
+        (what, "" if held is None else amount(held), amount(round(spent)), amount(round(locked)),
+         lock) for what, held, spent, locked, lock in large_rows(values))))
+
+
 def as_rst(rows):
-    """A list-table, which need not be drawn."""
     head = ("", "what", "ours", "peer", "ratio", "what the peer is", "may be", "others")
+    return as_list_table((head, *(row.cells() for row in rows)))
+
+
+def as_list_table(rows):
+    """It need not be drawn."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
-    for cells in (head, *(row.cells() for row in rows)):
+    for cells in rows:
         for column, cell in enumerate(cells):
             lines.append(f"   {'*' if column == 0 else ' '} - {cell}".rstrip())
     return "\n".join(lines) + "\n"
