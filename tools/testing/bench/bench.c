@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Runs in a guest of scripts/bench. `bench numbers` counts what has nothing to
- * do with the IOMMU's tables; `bench spaces GIGABYTES` counts the rest.
+ * do with the IOMMU's tables; `bench spaces GIGABYTES` counts the rest; `bench
+ * waits SECONDS` keeps two processors busy.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,8 +40,11 @@ int main(int argc, char **argv)
 		CHECK(unload_module("vfio_pasid_bench"));
 		CHECK(use_type1(TYPE1_STOCK));
 		count_stock("stock");
+	} else if (argc > 2 && !strcmp(argv[1], "waits")) {
+		count_waits(atoi(argv[2]));
 	} else {
-		give_up("bench numbers, or bench spaces GIGABYTES", -EINVAL);
+		give_up("bench numbers, spaces GIGABYTES, or waits SECONDS",
+			-EINVAL);
 	}
 	return 0;
 }

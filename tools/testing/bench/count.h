@@ -81,5 +81,6 @@ void count_numbers(void);
 void count_lookups(void);
 void count_spaces(unsigned int gigabytes);
 void count_stock(const char *whose);
+void count_waits(int seconds);
 
 #endif /* COUNT_H */

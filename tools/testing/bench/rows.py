@@ -5,6 +5,7 @@ A floor is what the core of the kernel takes for the same, and as many ioctls
 that do nothing as user space needs for it.
 """
 
+import re
 from dataclasses import dataclass, field
 
 HEAD = ("", "what", "ours", "peer", "", "of", "may be", "others")
@@ -181,7 +182,40 @@ def make_rows(values):
     rows = list(number_rows(numbers))
     for mode in ("first-stage", "second-stage"):
         rows += space_rows(values[mode], mode, numbers)
-    return rows
+    return [*rows, *wait_rows(values["waits"])]
+
+
+# What takes a lock of the kernel's, within a function of ours: the process's mmap_lock.
+NOT_OURS = {"vfio_pasid_helper_charge", "vfio_pasid_helper_uncharge"}
+# The functions of the kernel that are between whoever takes a lock and the tracepoint.
+LOCKING = re.compile(r"contention_begin|mutex|rwsem|spin_lock|spin_slow|queued|down_(read|write)"
+                     r"|rtmutex|osq_|trace_event_|__traceiter")
+
+
+def waits(text):
+    """How often each function waited for a lock, from a trace of lock:contention_begin with the
+    stack of each."""
+    counts = {}
+    for stack in re.findall(r"<stack trace>\n((?: => .*\n)+)", text):
+        taker = next((frame for frame in re.findall(r" => (.*)", stack)
+                      if not LOCKING.search(frame) or "vfio_pasid" in frame), None)
+        if taker:
+            counts[taker] = counts.get(taker, 0) + 1
+    return counts
+
+
+def is_lock_of_ours(taker):
+    return "vfio_pasid" in taker and taker not in NOT_OURS
+
+
+def wait_rows(v):
+    ours = sum(count for taker, count in v["waits"].items() if is_lock_of_ours(taker))
+    yield Row("waits for a lock of ours, two processes on two processors", ours, 0, kind="at most",
+              others={"for the kernel's": sum(v["waits"].values()) - ours})
+    for name, spent in v.items():
+        if name.startswith("wall."):
+            yield Row(f"nanoseconds of {name.removeprefix('wall.')} beside another process", spent,
+                      None, kind="at most")
 
 
 def large_rows(values):

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two processes, each with a device and a container, do for some seconds what
+ * users do; scripts/bench looks whom they wait for. How long each thing takes is
+ * printed, and says what this machine is worth at the time.
+ */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "count.h"
+#include "pasid_device.h"
+
+#define IOVA		0x100000000ul
+#define READ_WRITE	(VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE)
+
+struct user {
+	int fd;
+	u32 group;
+	u32 pasid;		/* an aux space, attached */
+	char *registered;	/* a page */
+	char *other;		/* one that is not */
+};
+
+static void alloc_and_free(const struct user *user)
+{
+	long pasid = CHECK(pasid_alloc(user->fd, 1, PASID_LAST));
+
+	CHECK(pasid_free(user->fd, pasid, pasid));
+}
+
+static void map_and_unmap(const struct user *user)
+{
+	CHECK(aux_map(user->fd, user->pasid, READ_WRITE, user->registered, IOVA,
+		      PAGE));
+	CHECK(aux_unmap(user->fd, user->pasid, IOVA, PAGE));
+}
+
+static void map_and_unmap_own(const struct user *user)
+{
+	CHECK(aux_map(user->fd, VFIO_AUX_OWN_SPACE, READ_WRITE,
+		      user->registered, IOVA, PAGE));
+	CHECK(aux_unmap(user->fd, VFIO_AUX_OWN_SPACE, IOVA, PAGE));
+}
+
+static void register_and_unregister(const struct user *user)
+{
+	CHECK(register_memory(user->fd, 0, user->other, PAGE));
+	CHECK(unregister_memory(user->fd, user->other, PAGE));
+}
+
+static void create_and_destroy(const struct user *user)
+{
+	CHECK(aux_destroy(user->fd, CHECK(aux_create(user->fd))));
+}
+
+static void detach_and_attach(const struct user *user)
+{
+	CHECK(aux_detach(user->fd, user->pasid, user->group));
+	CHECK(aux_attach(user->fd, user->pasid, user->group));
+}
+
+static void stock(const struct user *user)
+{
+	CHECK(map_dma(user->fd, user->other, IOVA, PAGE));
+	CHECK(unmap_dma(user->fd, IOVA, PAGE));
+}
+
+static const struct {
+	const char *name;
+	void (*act)(const struct user *user);
+} acts[] = {
+	{ "alloc+free", alloc_and_free },
+	{ "AUX_MAP+UNMAP", map_and_unmap },
+	{ "AUX_MAP+UNMAP-own-space", map_and_unmap_own },
+	{ "REGISTER+UNREGISTER", register_and_unregister },
+	{ "AUX_CREATE+DESTROY", create_and_destroy },
+	{ "AUX_ATTACH+DETACH", detach_and_attach },
+	{ "MAP_DMA+UNMAP_DMA", stock },
+};
+
+static u64 now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000ull + time.tv_nsec;
+}
+
+static char *new_page(void)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (page == MAP_FAILED)
+		give_up("mmap()", -1);
+	return page;
+}
+
+static void start(struct user *user, struct container *container, int nth)
+{
+	int index = CHECK(device_index(20, nth));
+
+	CHECK(container_open_device(container, index));
+	user->fd = container->fd;
+	user->group = group_number(index);
+	user->registered = new_page();
+	user->other = new_page();
+	CHECK(register_memory(user->fd, 0, user->registered, PAGE));
+	user->pasid = CHECK(aux_create(user->fd));
+	CHECK(aux_attach(user->fd, user->pasid, user->group));
+}
+
+/* All of it in turns, 20 times each, until the time is over. */
+static void use(int nth, int seconds)
+{
+	u64 end = now() + seconds * 1000000000ull, spent[ARRAY_SIZE(acts)] = {};
+	struct container container;
+	struct user user;
+	int rounds = 0;
+
+	start(&user, &container, nth);
+	for (; now() < end; rounds++)
+		for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
+			u64 before = now();
+
+			for (int times = 0; times < 20; times++)
+				acts[i].act(&user);
+			spent[i] += now() - before;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(acts) && !nth; i++)
+		tally((double)spent[i] / rounds / 20, "wall.%s", acts[i].name);
+	container_close(&container);
+}
+
+void count_waits(int seconds)
+{
+	int status, failed = 0;
+
+	announce("two processes, %d s", seconds);
+	fflush(stdout);
+	for (int nth = 0; nth < 2; nth++)
+		if (!CHECK(fork())) {
+			use(nth, seconds);
+			fflush(stdout);
+			_exit(0);
+		}
+	while (wait(&status) > 0)
+		failed |= status;
+	if (failed)
+		give_up("a process", failed);
+}
