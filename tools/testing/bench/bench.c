@@ -23,6 +23,8 @@ static const struct limits limits = {
 
 static void load(void)
 {
+	announce("vfio_pasid with pasid_quota=%u mapping_limit=%u", limits.quota,
+		 limits.mappings);
 	CHECK(use_modules(&limits));
 	CHECK(load_module("vfio_pasid_bench", ""));
 }
