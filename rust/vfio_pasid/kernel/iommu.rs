@@ -298,7 +298,9 @@ impl MappedRange {
                 } else {
                     self.map_piece(phys, size)?;
                 }
-                (next, phys, rest) = (next + size, phys + size, rest - size);
+                // Behind the last address of all comes the first.
+                next = next.wrapping_add(size);
+                (phys, rest) = (phys + size, rest - size);
             }
         }
         list.map_or(Ok(()), |mut list| self.map_list(&mut list))

@@ -189,12 +189,15 @@ def make_rows(values):
 NOT_OURS = {"vfio_pasid_helper_charge", "vfio_pasid_helper_uncharge"}
 # The functions of the kernel that are between whoever takes a lock and the tracepoint.
 LOCKING = re.compile(r"contention_begin|mutex|rwsem|spin_lock|spin_slow|queued|down_(read|write)"
-                     r"|rtmutex|osq_|trace_event_|__traceiter")
+                     r"|spinlock|6kernel4sync|rtmutex|osq_|trace_event_|__traceiter")
 
 
 def waits(text):
-    """How often each function waited for a lock, from a trace of lock:contention_begin with the
-    stack of each."""
+    """How often each function waited for a lock, from a whole trace of lock:contention_begin with
+    the stack of each."""
+    kept, written = re.search(r"entries-in-buffer/entries-written: (\d+)/(\d+)", text).groups()
+    if kept != written:
+        raise ValueError(f"the trace has lost events: {written} were written, {kept} are there")
     counts = {}
     for stack in re.findall(r"<stack trace>\n((?: => .*\n)+)", text):
         taker = next((frame for frame in re.findall(r" => (.*)", stack)
@@ -223,6 +226,7 @@ def large_rows(values):
     them in a row under one lock, and which."""
     v = values["second-stage"]
     pages, huge, containers = 1 << 28, 1 << 10, 1000
+    # 16 is what a Run of kernel/pages.rs takes.
     scattered = v["register.64M-scattered.ours"] / (1 << 14)
     yield ("1 TiB registered, in pages of 4 KiB that do not follow each other", 16 * pages,
            scattered * pages, scattered * 512, "mmap_lock, shared")
