@@ -532,6 +532,40 @@ TEST_F(vfio_mm, get_against_the_last_put)
 	}
 }
 
+/* Both look for the first of the process in the same moment. */
+static void *get_at_once(void *arg)
+{
+	struct shared *shared = arg;
+	int slot = __atomic_fetch_add(&shared->index, 1, __ATOMIC_SEQ_CST);
+	long ret;
+
+	for (int round = 0; round < 2000; round++) {
+		spin_barrier_wait(&shared->barrier);
+		ret = get(shared->fd, slot, getpid());
+		if (ret)
+			cannot_be(shared, ret);
+		spin_barrier_wait(&shared->barrier);
+		if (same(shared->fd, slot, !slot) != 1)
+			cannot_be(shared, 1);
+		spin_barrier_wait(&shared->barrier);
+		put(shared->fd, slot);
+	}
+	return NULL;
+}
+
+TEST_F(vfio_mm, gets_at_once_find_one)
+{
+	struct shared shared = { .fd = self->fd, .barrier.threads = 2 };
+	pthread_t threads[2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, get_at_once,
+					    &shared));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	ASSERT_EQ(0, shared.wrong);
+}
+
 /* The module. */
 
 TEST_F(vfio_mm, a_user_of_the_api_keeps_the_module)
