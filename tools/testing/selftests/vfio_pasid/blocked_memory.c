@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "conventions.h"
 #include "user_memory.h"
@@ -534,12 +533,10 @@ struct run {
 	int late;
 };
 
+/* In milliseconds. */
 static long now(void)
 {
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+	return nanoseconds() / 1000000;
 }
 
 /* What it did, or -ETIMEDOUT: then it is busy. */

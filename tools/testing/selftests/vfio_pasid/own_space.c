@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "pasid_device.h"
 
@@ -708,15 +707,6 @@ TEST_F(own_space, vaddr_updates_and_it_exclude_each_other)
 
 /* What it costs: printed, not judged. */
 
-/* In nanoseconds. */
-static u64 now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
 static void *map_large(u64 size, int flags)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -746,16 +736,16 @@ static int best_of(struct cost *best, int fd, bool own, void *memory, u64 size)
 {
 	*best = (struct cost) { UINT64_MAX, UINT64_MAX };
 	for (int i = 0; i < (size < GB ? 3 : 1); i++) {
-		u64 start = now(), middle, end;
+		u64 start = nanoseconds(), middle, end;
 		int ret = own ? aux_map(fd, OWN, READ_WRITE, memory, 4 * GB, size) :
 				map_dma(fd, memory, 4 * GB, size);
 
 		if (ret)
 			return ret;
-		middle = now();
+		middle = nanoseconds();
 		if (unmap_dma(fd, 4 * GB, size) != (long)size)
 			return -EPROTO;
-		end = now();
+		end = nanoseconds();
 		if (middle - start < best->map)
 			best->map = middle - start;
 		if (end - middle < best->unmap)

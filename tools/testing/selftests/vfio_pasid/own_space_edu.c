@@ -6,10 +6,7 @@
  */
 #include <kselftest_harness.h>
 
-#include <linux/pci_regs.h>
-#include <sys/mman.h>
-
-#include "vfio_pasid_utils.h"
+#include "pasid_device.h"
 
 #define EDU		"0000:00:12.0"
 #define IOVA		0x1000000ull
@@ -27,7 +24,7 @@
 FIXTURE(own_space_edu) {
 	struct before before;
 	struct container container;
-	u8 *bar;
+	struct pasid_device device;
 	u8 *memory;		/* registered, PAGES */
 };
 
@@ -39,43 +36,18 @@ static int index_of(const char *address)
 	return -ENXIO;
 }
 
-static int set_bus_master(int device)
-{
-	struct vfio_region_info config = {
-		.argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX
-	};
-	u16 command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-
-	return call(device, VFIO_DEVICE_GET_REGION_INFO, &config) ?:
-	       pwrite(device, &command, sizeof(command),
-		      config.offset + PCI_COMMAND) != sizeof(command);
-}
-
-static u8 *map_bar(int device)
-{
-	struct vfio_region_info bar = {
-		.argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX
-	};
-
-	if (call(device, VFIO_DEVICE_GET_REGION_INFO, &bar))
-		return MAP_FAILED;
-	return mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
-		    bar.offset);
-}
-
 FIXTURE_SETUP(own_space_edu)
 {
 	int index;
 
 	self->container = NO_CONTAINER;
+	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 	self->before = look_before();
 	index = index_of(EDU);
 	ASSERT_LE(0, index);
 	ASSERT_EQ(0, container_open_device(&self->container, index));
-	self->bar = map_bar(self->container.device);
-	ASSERT_NE(MAP_FAILED, self->bar);
-	ASSERT_EQ(0, set_bus_master(self->container.device));
+	ASSERT_EQ(0, device_open(&self->device, self->container.device));
 	self->memory = new_pages(PAGES);
 	ASSERT_NE(NULL, self->memory);
 	ASSERT_EQ(0, register_memory(self->container.fd, 0, self->memory,
@@ -84,7 +56,7 @@ FIXTURE_SETUP(own_space_edu)
 
 FIXTURE_TEARDOWN(own_space_edu)
 {
-	munmap(self->bar, PAGE);
+	device_stop(&self->device);
 	container_close(&self->container);
 	EXPECT_TRUE(holds(&self->before, 0, 0));
 }
@@ -119,14 +91,14 @@ TEST_F(own_space_edu, it_reads_and_writes_registered_memory)
 	ASSERT_EQ(0, aux_map(self->container.fd, VFIO_AUX_OWN_SPACE, READ_WRITE,
 			     self->memory, IOVA, size));
 	*first = 0x1122334455667788;
-	transfer(self->bar, IOVA, EDU_BUFFER, 0);
-	transfer(self->bar, EDU_BUFFER, IOVA + size - 8, EDU_DMA_TO_MEMORY);
+	transfer(self->device.bar, IOVA, EDU_BUFFER, 0);
+	transfer(self->device.bar, EDU_BUFFER, IOVA + size - 8, EDU_DMA_TO_MEMORY);
 	ASSERT_EQ(0x1122334455667788, *last);
 
 	/* What is unmapped is not reached any more. */
 	ASSERT_EQ(size, aux_unmap_all(self->container.fd, VFIO_AUX_OWN_SPACE));
 	*last = 0;
-	transfer(self->bar, EDU_BUFFER, IOVA + size - 8, EDU_DMA_TO_MEMORY);
+	transfer(self->device.bar, EDU_BUFFER, IOVA + size - 8, EDU_DMA_TO_MEMORY);
 	ASSERT_EQ(0, *last);
 }
 

@@ -213,7 +213,7 @@ int device_set_bus_master(struct pasid_device *device, bool on)
 	return 0;
 }
 
-int device_start(struct pasid_device *device, int fd)
+int device_open(struct pasid_device *device, int fd)
 {
 	struct vfio_region_info config, bar;
 	int ret;
@@ -235,8 +235,15 @@ int device_start(struct pasid_device *device, int fd)
 		return -errno;
 	}
 	ret = device_set_bus_master(device, true);
-	if (!ret)
-		ret = check_alive(device);
+	if (ret)
+		device_stop(device);
+	return ret;
+}
+
+int device_start(struct pasid_device *device, int fd)
+{
+	int ret = device_open(device, fd) ?: check_alive(device);
+
 	if (ret)
 		device_stop(device);
 	return ret;

@@ -64,6 +64,7 @@ struct pasid_device {
 #define NO_DEVICE	((struct pasid_device) { .fd = -1 })
 
 /* @fd is from VFIO_GROUP_GET_DEVICE_FD, and stays the caller's. */
+int device_open(struct pasid_device *device, int fd);	/* also one of another kind */
 int device_start(struct pasid_device *device, int fd);
 void device_stop(struct pasid_device *device);
 

@@ -143,13 +143,10 @@ static void close_when_told(int socket, void *arg)
 
 static void spin(long microseconds)
 {
-	struct timespec start, now;
+	u64 end = nanoseconds() + microseconds * 1000;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - start.tv_sec) * 1000000 +
-		 (now.tv_nsec - start.tv_nsec) / 1000 < microseconds);
+	while (nanoseconds() < end)
+		;
 }
 
 /* 1 if the child was killed at that moment, 0 if it came further; or an error. */

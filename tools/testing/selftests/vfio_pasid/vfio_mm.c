@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "module/vfio_pasid_test.h"
 #include "vfio_pasid_utils.h"
@@ -352,13 +351,9 @@ TEST_F(vfio_mm, quota_is_exact)
 	ASSERT_EQ(-ENOSPC, alloc(self->fd, 0, 0, UINT32_MAX));
 }
 
-static double seconds_since(const struct timespec *start)
+static double seconds_since(u64 start)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec - start->tv_sec +
-	       (now.tv_nsec - start->tv_nsec) / 1e9;
+	return (nanoseconds() - start) / 1e9;
 }
 
 FIXTURE(many) {
@@ -380,13 +375,13 @@ FIXTURE_TEARDOWN(many)
 
 TEST_F(many, a_process_may_hold_100000_pasids)
 {
-	struct timespec start;
+	u64 start;
 
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	start = nanoseconds();
 	for (u32 i = 0; i < MANY; i++)
 		ASSERT_EQ(PASID_LAST - i, alloc(self->fd, 0, 0, UINT32_MAX));
-	TH_LOG("%d allocated in %.3f s", MANY, seconds_since(&start));
+	TH_LOG("%d allocated in %.3f s", MANY, seconds_since(start));
 	ASSERT_EQ(-ENOSPC, alloc(self->fd, 0, 0, UINT32_MAX));
 
 	/* A middle part, and the same numbers again. */
@@ -396,9 +391,9 @@ TEST_F(many, a_process_may_hold_100000_pasids)
 			  alloc(self->fd, 0, 0, UINT32_MAX));
 	ASSERT_EQ(-ENOSPC, alloc(self->fd, 0, 0, UINT32_MAX));
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	start = nanoseconds();
 	ASSERT_EQ(0, put(self->fd, 0));
-	TH_LOG("freed by the last put in %.3f s", seconds_since(&start));
+	TH_LOG("freed by the last put in %.3f s", seconds_since(start));
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
 	ASSERT_EQ(PASID_LAST, alloc(self->fd, 0, 0, UINT32_MAX));
 	ASSERT_EQ(PASID_LAST - MANY + 1, alloc(self->fd, 0, 0,
@@ -513,17 +508,26 @@ static void *get_and_put(void *arg)
 	return NULL;
 }
 
-TEST_F(vfio_mm, get_against_the_last_put)
+/* Two threads do it at once: 0, or what cannot be. */
+static long at_once(int fd, void *(*body)(void *arg))
 {
-	struct shared shared = { .fd = self->fd, .barrier.threads = 2 };
+	struct shared shared = { .fd = fd, .barrier.threads = 2 };
 	pthread_t threads[2];
 
-	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, get_and_put,
-					    &shared));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+		int ret = pthread_create(&threads[i], NULL, body, &shared);
+
+		if (ret)
+			return ret;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_join(threads[i], NULL);
-	ASSERT_EQ(0, shared.wrong);
+	return shared.wrong;
+}
+
+TEST_F(vfio_mm, get_against_the_last_put)
+{
+	ASSERT_EQ(0, at_once(self->fd, get_and_put));
 
 	ASSERT_EQ(0, get(self->fd, 0, getpid()));
 	for (int i = 0; i < TAKEN; i++) {
@@ -555,15 +559,7 @@ static void *get_at_once(void *arg)
 
 TEST_F(vfio_mm, gets_at_once_find_one)
 {
-	struct shared shared = { .fd = self->fd, .barrier.threads = 2 };
-	pthread_t threads[2];
-
-	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, get_at_once,
-					    &shared));
-	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		pthread_join(threads[i], NULL);
-	ASSERT_EQ(0, shared.wrong);
+	ASSERT_EQ(0, at_once(self->fd, get_at_once));
 }
 
 /* The module. */

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -1004,6 +1005,14 @@ long pinned_pages(void)
 	acquired = number_in("/proc/vmstat", "nr_foll_pin_acquired");
 	released = number_in("/proc/vmstat", "nr_foll_pin_released");
 	return acquired < 0 ? acquired : acquired - released;
+}
+
+u64 nanoseconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
 bool is_value(const char *what, long seen, long expected)

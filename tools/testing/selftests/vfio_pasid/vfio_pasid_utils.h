@@ -229,6 +229,9 @@ long pinned_pages(void);
 /* The number behind @name at the start of a line of the file. */
 long number_in(const char *path, const char *name);
 
+/* The monotonic clock. */
+u64 nanoseconds(void);
+
 /* Whether they are the same; says so if they are not. */
 bool is_value(const char *what, long seen, long expected);
 
