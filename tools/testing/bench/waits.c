@@ -5,9 +5,7 @@
  * printed, and says what this machine is worth at the time.
  */
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "count.h"
@@ -81,24 +79,6 @@ static const struct {
 	{ "MAP_DMA+UNMAP_DMA", stock },
 };
 
-static u64 now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
-static char *new_page(void)
-{
-	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (page == MAP_FAILED)
-		give_up("mmap()", -1);
-	return page;
-}
-
 static void start(struct user *user, struct container *container, int nth)
 {
 	int index = CHECK(device_index(20, nth));
@@ -106,8 +86,10 @@ static void start(struct user *user, struct container *container, int nth)
 	CHECK(container_open_device(container, index));
 	user->fd = container->fd;
 	user->group = group_number(index);
-	user->registered = new_page();
-	user->other = new_page();
+	user->registered = new_pages(1);
+	user->other = new_pages(1);
+	if (!user->registered || !user->other)
+		give_up("new_pages()", -1);
 	CHECK(register_memory(user->fd, 0, user->registered, PAGE));
 	user->pasid = CHECK(aux_create(user->fd));
 	CHECK(aux_attach(user->fd, user->pasid, user->group));
@@ -116,19 +98,19 @@ static void start(struct user *user, struct container *container, int nth)
 /* All of it in turns, 20 times each, until the time is over. */
 static void use(int nth, int seconds)
 {
-	u64 end = now() + seconds * 1000000000ull, spent[ARRAY_SIZE(acts)] = {};
+	u64 end = nanoseconds() + seconds * 1000000000ull, spent[ARRAY_SIZE(acts)] = {};
 	struct container container;
 	struct user user;
 	int rounds = 0;
 
 	start(&user, &container, nth);
-	for (; now() < end; rounds++)
+	for (; nanoseconds() < end; rounds++)
 		for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
-			u64 before = now();
+			u64 before = nanoseconds();
 
 			for (int times = 0; times < 20; times++)
 				acts[i].act(&user);
-			spent[i] += now() - before;
+			spent[i] += nanoseconds() - before;
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(acts) && !nth; i++)
 		tally((double)spent[i] / rounds / 20, "wall.%s", acts[i].name);
