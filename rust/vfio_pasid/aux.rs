@@ -228,7 +228,12 @@ impl OpenDevice {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(device: PinnedDevice) -> Result<Self> {
-        let domain_ids = device.device().domain_ids()?;
+        let host = device.device();
+        let ids = host
+            .pasid_support()
+            .map(|_| host.domain_ids())
+            .transpose()?;
+        let domain_ids = ids.flatten();
         Ok(Self { device, domain_ids })
     }
 

@@ -76,14 +76,13 @@ impl GroupDevice<'_> {
         })
     }
 
-    /// How many domain ids the device's IOMMU has; `None` if it has none, or its driver does not
-    /// say. That is long to find out, and never changes.
+    /// How many domain ids the device's IOMMU has; `None` if its driver does not say.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn domain_ids(self) -> Result<Option<usize>> {
-        // SAFETY: By the type invariant, the device stays in its group, and so with its IOMMU.
+        // SAFETY: By the type invariant; what has PASIDs has an IOMMU.
         match unsafe { vfio_pasid_helper_domain_ids(self.as_ptr()) } {
             0 => Ok(None),
             ids => usize::try_from(ids).map(Some).map_err(|_| ENOMEM),

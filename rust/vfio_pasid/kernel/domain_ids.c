@@ -23,18 +23,15 @@ static struct attribute *find_attribute(struct device *iommu, const char *name)
 	return NULL;
 }
 
-/* Of the IOMMU of @dev; 0 if it has none, or its driver does not say. */
+/* Of the IOMMU of @dev, which has one; 0 if its driver does not say. */
 long vfio_pasid_helper_domain_ids(struct device *dev)
 {
+	struct device *iommu = dev->iommu->iommu_dev->dev;
 	struct device_attribute *shown;
 	struct attribute *attr;
-	struct device *iommu;
 	unsigned long ids;
 	char *text;
 
-	if (!dev->iommu || !dev->iommu->iommu_dev)
-		return 0;
-	iommu = dev->iommu->iommu_dev->dev;
 	attr = iommu ? find_attribute(iommu, "domains_supported") : NULL;
 	if (!attr)
 		return 0;

@@ -41,9 +41,13 @@ impl ScatterList {
     /// `ENOMEM`.
     pub(super) fn new(pieces: usize) -> Result<Self> {
         let room = min(pieces, Self::ROOM);
-        let mut entries = KVVec::from_elem(Default::default(), room, GFP_KERNEL_ACCOUNT)?;
-        // SAFETY: So many entries there are.
-        unsafe { bindings::sg_init_table(entries.as_mut_ptr(), room as c_uint) };
+        let mut entries: KVVec<bindings::scatterlist> =
+            KVVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: There is room for so many entries, and this initialises them.
+        unsafe {
+            bindings::sg_init_table(entries.as_mut_ptr(), room as c_uint);
+            entries.inc_len(room);
+        }
         // INVARIANT: None is used.
         Ok(Self {
             entries,
