@@ -5,7 +5,6 @@
  */
 #include <kselftest_harness.h>
 
-
 #include "pasid_device.h"
 
 #define DOMAIN_IDS	65536	/* of the emulated VT-d; a quarter is spared */
