@@ -296,7 +296,7 @@ impl Registration {
         // Before the first page is pinned, so that nothing is missed. Both go before the place.
         let watch = Arc::pin_init(Watch::new(range), GFP_KERNEL_ACCOUNT)?;
         let seen = watch.before_look();
-        let pages = PinnedPages::new(vmm.mm(), range, writable)?;
+        let pages = PinnedPages::new(vmm.account().clone(), range, writable)?;
         let pages = Arc::new(pages, GFP_KERNEL_ACCOUNT)?;
         watch.looked(seen);
         let settled = Settled { watch, pages };

@@ -24,7 +24,7 @@ use kernel::{
 use crate::{
     counters::{step, Counted, Kind},
     default_pasid::DefaultPasids,
-    kernel::{event::Event, mm::is_current},
+    kernel::{charge::Account, event::Event, mm::is_current},
     memory::Memory,
     pasid::{Holder, PasidRange, PasidSet, Reservation},
     MODULE, //
@@ -35,6 +35,8 @@ use crate::{
 pub(crate) struct VfioMm {
     /// Grabbed (`mmgrab()`): the `mm_struct` may die, but its address is not used anew.
     mm: ARef<Mm>,
+    /// What it is charged for.
+    account: Arc<Account>,
     /// What kernel drivers have attached for the process.
     #[pin]
     default_pasids: Mutex<DefaultPasids>,
@@ -59,8 +61,9 @@ pub(crate) struct VfioMm {
 }
 
 impl VfioMm {
-    fn new(mm: ARef<Mm>) -> impl PinInit<Self> {
-        pin_init!(Self {
+    fn new(mm: ARef<Mm>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            account: Account::new(mm.clone())?,
             mm,
             default_pasids <- new_mutex!(DefaultPasids::default(), "vfio_pasid::default_pasids"),
             memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
@@ -70,7 +73,7 @@ impl VfioMm {
             uses: Atomic::new(1),
             closing: Atomic::new(0),
             gone <- Event::new(c"vfio_pasid::gone", static_lock_class!()),
-        })
+        }? Error)
     }
 
     /// What kernel drivers have attached for the process, locked.
@@ -105,9 +108,9 @@ impl VfioMm {
         self.memory_settled.notify_all();
     }
 
-    /// The address space.
-    pub(crate) fn mm(&self) -> ARef<Mm> {
-        self.mm.clone()
+    /// What the process is charged for.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Whether the calling thread belongs to this process.

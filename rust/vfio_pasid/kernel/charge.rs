@@ -14,7 +14,11 @@ use kernel::{
     mm::Mm,
     new_delayed_work,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{Acquire, Atomic, Full, Relaxed},
+        Arc, //
+    },
     workqueue::{DelayedWork, WorkItem}, //
 };
 
@@ -34,104 +38,129 @@ extern "C" {
 /// The longest time between two tries, in jiffies: a second.
 const LONGEST: c_ulong = bindings::HZ as c_ulong;
 
-/// Locked memory that a process is charged for until this is dropped, or as soon after as its
-/// `mmap_lock` is free.
-pub(crate) struct Charge(Option<Pin<KBox<Charged>>>);
-
-/// # Invariants
-///
-/// `mm` is charged for `pages`.
+/// The locked memory of a process.
 #[pin_data]
-struct Charged {
-    #[pin]
-    later: DelayedWork<Charged>,
+pub(crate) struct Account {
     mm: ARef<Mm>,
-    pages: usize,
+    /// Pages that are still charged, and that nobody has any more. While there are some, `later` is
+    /// queued or runs, the module stays, and the account counts as closing.
+    owed: Atomic<usize>,
     /// The time until the next try, in jiffies.
-    delay: c_ulong,
-    _counted: Counted,
-    /// There while it is to be given back: then it is a part of what is closing.
-    _closing: Option<Counted>,
+    delay: Atomic<c_ulong>,
+    #[pin]
+    later: DelayedWork<Account>,
 }
 
 impl_has_delayed_work! {
-    impl HasDelayedWork<Self> for Charged { self.later }
+    impl HasDelayedWork<Self> for Account { self.later }
+}
+
+impl Account {
+    /// Of the process that has `mm`; nothing is charged.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(mm: ARef<Mm>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                mm,
+                owed: Atomic::new(0),
+                delay: Atomic::new(1),
+                later <- new_delayed_work!("vfio_pasid::charge"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Gives back `pages` that are charged, or returns that the process keeps its `mmap_lock`:
+    /// tries once on the workqueue, and elsewhere waits until a fatal signal comes.
+    fn give_back(&self, pages: usize) -> bool {
+        // SAFETY: The reference keeps the `mm_struct` valid; no lock of it is held. The process
+        // need not live.
+        unsafe { vfio_pasid_helper_uncharge(self.mm.as_raw(), pages) }
+    }
+
+    /// Gives back what is owed, or returns that some still is.
+    fn settle(&self) -> bool {
+        let pages = self.owed.load(Acquire);
+        self.give_back(pages) && self.owed.fetch_sub(pages, Full) == pages
+    }
+
+    /// Gives back `pages` that are charged as soon as the process lets go of its `mmap_lock`.
+    fn give_back_later(self: &Arc<Self>, pages: usize) {
+        if self.owed.fetch_add(pages, Full) > 0 {
+            return; // Whoever gives back the others gives back these.
+        }
+        // SAFETY: No preconditions.
+        if unsafe { vfio_pasid_helper_keep_module() } {
+            MODULE.get().counters.add(Kind::Closing, 1);
+            self.delay.store(1, Relaxed);
+            self.clone().try_later();
+        } else {
+            // The module is being unloaded, and waits for its workqueue.
+            while !self.settle() {
+                kernel::time::delay::fsleep(kernel::time::Delta::from_millis(10));
+            }
+        }
+    }
+
+    /// Tries again later, on the workqueue; each time it waits for twice as long.
+    fn try_later(self: Arc<Self>) {
+        let delay = self.delay.load(Relaxed);
+        self.delay.store(LONGEST.min(delay * 2), Relaxed);
+        // It is not queued yet: there is one try at a time.
+        let _ = MODULE.get().workqueue.queue().enqueue_delayed(self, delay);
+    }
+}
+
+impl WorkItem for Account {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        if !this.settle() {
+            this.try_later();
+            return;
+        }
+        MODULE.get().counters.sub(Kind::Closing, 1);
+        drop(this);
+        // SAFETY: Of `vfio_pasid_helper_keep_module()`, and only once. The workqueue is drained
+        // before the module goes, so this function ends before.
+        unsafe { vfio_pasid_helper_let_module_go() };
+    }
+}
+
+/// Locked memory that a process is charged for until this is dropped, or as soon after as its
+/// `mmap_lock` is free.
+pub(crate) struct Charge {
+    account: Arc<Account>,
+    pages: usize,
+    _counted: Counted,
 }
 
 impl Charge {
-    /// Charges `mm`, the address space of the calling thread. Waits for its `mmap_lock`.
+    /// Charges the process of the calling thread, whose account is `account`. Waits for its
+    /// `mmap_lock`.
     ///
     /// # Errors
     ///
     /// `ENOMEM` above its `RLIMIT_MEMLOCK`, unless it has `CAP_IPC_LOCK`; `EINTR` if a fatal
     /// signal came first.
-    pub(super) fn new(mm: ARef<Mm>, pages: usize) -> Result<Self> {
-        let memory = KBox::<Charged>::new_uninit(GFP_KERNEL_ACCOUNT)?;
+    pub(super) fn new(account: Arc<Account>, pages: usize) -> Result<Self> {
         // SAFETY: The reference keeps the `mm_struct` valid; no lock of it is held.
-        to_result(unsafe { vfio_pasid_helper_charge(mm.as_raw(), pages) })?;
-        // INVARIANT: Just charged.
-        let counted = Counted::many(Kind::PinnedPages, pages);
-        let charged = memory.write_pin_init(pin_init!(Charged {
-            later <- new_delayed_work!("vfio_pasid::charge"),
-            mm,
+        to_result(unsafe { vfio_pasid_helper_charge(account.mm.as_raw(), pages) })?;
+        Ok(Self {
+            account,
             pages,
-            delay: 1,
-            _counted: counted,
-            _closing: None,
-        }))?;
-        Ok(Self(Some(charged)))
-    }
-}
-
-impl Charged {
-    /// Gives the charge back, or returns that the process keeps its `mmap_lock`: tries once on the
-    /// workqueue, and elsewhere waits until a fatal signal comes.
-    fn give_back(&self) -> bool {
-        // SAFETY: By the type invariant; giving back does not need the process to live, and it
-        // happens once: what is given back is dropped.
-        unsafe { vfio_pasid_helper_uncharge(self.mm.as_raw(), self.pages) }
-    }
-
-    /// Tries again later, on the workqueue; each time it waits for twice as long.
-    fn try_later(mut this: Pin<KBox<Self>>) {
-        let delay = this.delay;
-        *this.as_mut().project().delay = LONGEST.min(delay * 2);
-        MODULE.get().workqueue.queue().enqueue_delayed(this, delay);
+            _counted: Counted::many(Kind::PinnedPages, pages),
+        })
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let Some(mut charged) = self.0.take() else {
-            return;
-        };
-        if charged.give_back() {
-            return;
+        if !self.account.give_back(self.pages) {
+            self.account.give_back_later(self.pages);
         }
-        // SAFETY: No preconditions.
-        if unsafe { vfio_pasid_helper_keep_module() } {
-            *charged.as_mut().project()._closing = Some(Counted::one(Kind::Closing));
-            Charged::try_later(charged);
-        } else {
-            // The module is being unloaded, and waits for its workqueue.
-            while !charged.give_back() {
-                kernel::time::delay::fsleep(kernel::time::Delta::from_millis(10));
-            }
-        }
-    }
-}
-
-impl WorkItem for Charged {
-    type Pointer = Pin<KBox<Self>>;
-
-    fn run(this: Pin<KBox<Self>>) {
-        if !this.give_back() {
-            Self::try_later(this);
-            return;
-        }
-        drop(this);
-        // SAFETY: Of `vfio_pasid_helper_keep_module()`, and only once. The workqueue is drained
-        // before the module goes, so this function ends before.
-        unsafe { vfio_pasid_helper_let_module_go() };
     }
 }

@@ -149,6 +149,22 @@ int vfio_pasid_helper_add_pins(unsigned long pfn, unsigned long count)
 	return ret;
 }
 
+/*
+ * Pins what is behind the page before @pfn, which is pinned, in a page of
+ * hugetlbfs, up to @most pages: where one of it is mapped, all of it is, one
+ * behind another. Returns how many.
+ */
+unsigned long vfio_pasid_helper_pin_rest(unsigned long pfn, unsigned long most)
+{
+	struct page *page = pfn_to_page(pfn - 1);
+	struct folio *folio = page_folio(page);
+
+	if (!most || !folio_test_hugetlb(folio))
+		return 0;
+	most = min(most, folio_nr_pages(folio) - folio_page_idx(folio, page) - 1);
+	return vfio_pasid_helper_add_pins(pfn, most) ? 0 : most;
+}
+
 void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
 					unsigned long seq)
 {

@@ -37,6 +37,7 @@ void vfio_pasid_helper_sg_set(struct scatterlist *sg, u64 phys,
 unsigned long vfio_pasid_helper_page_to_pfn(struct page *page);
 struct page *vfio_pasid_helper_pfn_to_page(unsigned long pfn);
 int vfio_pasid_helper_add_pins(unsigned long pfn, unsigned long count);
+unsigned long vfio_pasid_helper_pin_rest(unsigned long pfn, unsigned long most);
 void vfio_pasid_helper_interval_set_seq(struct mmu_interval_notifier *sub,
 					unsigned long seq);
 bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,

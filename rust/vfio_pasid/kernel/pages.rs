@@ -4,25 +4,26 @@
 
 use core::{
     cmp::min,
-    mem::size_of_val,
-    ops::Deref, //
+    mem::{forget, size_of_val},
+    ops::Deref,
+    ptr::null_mut,
+    slice::from_ref, //
 };
 
 use kernel::{
     bindings,
     error::to_result,
     ffi::{c_int, c_uint, c_ulong},
-    mm::Mm,
     page::{PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
     sync::{
-        aref::ARef,
-        atomic::{Atomic, Relaxed}, //
+        atomic::{Atomic, Relaxed},
+        Arc, //
     },
 };
 
 use super::{
-    charge::Charge,
+    charge::{Account, Charge},
     errno::eopnotsupp,
     sched::{cond_resched, fatal_signal_pending},
     trace, //
@@ -35,6 +36,7 @@ extern "C" {
     fn vfio_pasid_helper_page_to_pfn(page: *mut bindings::page) -> c_ulong;
     fn vfio_pasid_helper_pfn_to_page(pfn: c_ulong) -> *mut bindings::page;
     fn vfio_pasid_helper_add_pins(pfn: c_ulong, count: c_ulong) -> c_int;
+    fn vfio_pasid_helper_pin_rest(pfn: c_ulong, most: c_ulong) -> c_ulong;
 }
 
 /// Pages that are pinned in one call.
@@ -50,10 +52,69 @@ struct Run {
 
 /// Memory for runs.
 enum RunVec {
+    /// The only one needs none.
+    One(Run),
     /// To grow, and for what fits into a page.
     Any(KVVec<Run>),
     /// For what is larger, where `kmalloc()` would round up to a power of two.
     Pages(VVec<Run>),
+}
+
+impl RunVec {
+    /// To add `more` behind the others, for which there is room then.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EBUSY` if they have been fitted.
+    fn room(&mut self, more: usize) -> Result<&mut KVVec<Run>> {
+        if let Self::One(first) = self {
+            let mut runs = KVVec::with_capacity(1 + more, GFP_KERNEL_ACCOUNT)?;
+            runs.push(*first, GFP_KERNEL_ACCOUNT)?;
+            *self = Self::Any(runs);
+        }
+        let Self::Any(runs) = self else {
+            return Err(EBUSY);
+        };
+        runs.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        Ok(runs)
+    }
+
+    /// Adds a run behind the others.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RunVec::room`].
+    fn push(&mut self, run: Run) -> Result {
+        if self.is_empty() {
+            *self = Self::One(run);
+            return Ok(());
+        }
+        Ok(self.room(1)?.push(run, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Moves them to memory of their size.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn fit(&mut self) -> Result {
+        let Self::Any(runs) = self else {
+            return Ok(());
+        };
+        if runs.len() == runs.capacity() {
+            return Ok(());
+        }
+        *self = if size_of_val(&**runs) > PAGE_SIZE {
+            let mut exact = VVec::new();
+            exact.extend_from_slice(runs, GFP_KERNEL_ACCOUNT)?;
+            Self::Pages(exact)
+        } else {
+            let mut exact = KVVec::new();
+            exact.extend_from_slice(runs, GFP_KERNEL_ACCOUNT)?;
+            Self::Any(exact)
+        };
+        Ok(())
+    }
 }
 
 impl Deref for RunVec {
@@ -61,6 +122,7 @@ impl Deref for RunVec {
 
     fn deref(&self) -> &[Run] {
         match self {
+            Self::One(run) => from_ref(run),
             Self::Any(runs) => runs,
             Self::Pages(runs) => runs,
         }
@@ -82,51 +144,70 @@ impl Runs {
         }
     }
 
-    /// Makes room for `pages` more, wherever they are.
+    /// Notes the next pages, which are `pages`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    fn reserve(&mut self, pages: usize) -> Result {
-        if let RunVec::Any(runs) = &mut self.runs {
-            runs.reserve(pages, GFP_KERNEL_ACCOUNT)?;
+    /// `ENOMEM`, and none is noted.
+    ///
+    /// # Safety
+    ///
+    /// They are valid.
+    unsafe fn add_all(&mut self, pages: &[*mut bindings::page]) -> Result {
+        let Some(&first) = pages.first() else {
+            return Ok(());
+        };
+        // SAFETY: By the caller's promise.
+        let first_pfn = unsafe { vfio_pasid_helper_page_to_pfn(first) };
+        let pfn_of = |page: *mut bindings::page| {
+            if cfg!(CONFIG_SPARSEMEM_VMEMMAP) {
+                // SAFETY: Then the structures of all pages lie in one array, by their numbers.
+                first_pfn.wrapping_add_signed(unsafe { page.offset_from(first) })
+            } else {
+                // SAFETY: By the caller's promise.
+                unsafe { vfio_pasid_helper_page_to_pfn(page) }
+            }
+        };
+        let mut count = run_length(pages);
+        if count == pages.len() {
+            return self.add(first_pfn, count);
         }
+        let mut behind = self.behind().unwrap_or(usize::MAX);
+        let mut before = self.pages;
+        let runs = self.runs.room(pages.len())?;
+        let mut rest = pages;
+        while let Some(&page) = rest.first() {
+            let pfn = pfn_of(page);
+            if behind != pfn {
+                let noted = runs.push_within_capacity(Run { before, pfn });
+                debug_assert!(noted.is_ok());
+            }
+            behind = pfn + count;
+            before += count;
+            rest = rest.split_at(count).1;
+            count = run_length(rest);
+        }
+        self.pages = before;
         Ok(())
     }
 
-    /// Notes the next pages, `count` of them from `pfn` on, for which there is room.
-    fn add(&mut self, pfn: usize, count: usize) {
-        let follows = self
-            .runs
-            .last()
-            .is_some_and(|run| run.pfn + (self.pages - run.before) == pfn);
-        if let (false, RunVec::Any(runs)) = (follows, &mut self.runs) {
-            let run = Run {
-                before: self.pages,
-                pfn,
-            };
-            let noted = runs.push_within_capacity(run);
-            debug_assert!(noted.is_ok());
-        }
-        self.pages += count;
+    /// The number of the page that is behind the last one in memory.
+    fn behind(&self) -> Option<usize> {
+        let run = self.runs.last()?;
+        Some(run.pfn + (self.pages - run.before))
     }
 
-    /// Moves the runs, of which there will be no more, to memory of their size: what was reserved
-    /// is for pages that do not follow each other.
+    /// Notes the next pages, `count` of them from `pfn` on.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    fn fit(&mut self) -> Result {
-        self.runs = if size_of_val(&*self.runs) > PAGE_SIZE {
-            let mut exact = VVec::new();
-            exact.extend_from_slice(&self.runs, GFP_KERNEL_ACCOUNT)?;
-            RunVec::Pages(exact)
-        } else {
-            let mut exact = KVVec::new();
-            exact.extend_from_slice(&self.runs, GFP_KERNEL_ACCOUNT)?;
-            RunVec::Any(exact)
-        };
+    /// `ENOMEM`, but not if they are behind the last one in memory.
+    fn add(&mut self, pfn: usize, count: usize) -> Result {
+        if self.behind() != Some(pfn) {
+            let before = self.pages;
+            self.runs.push(Run { before, pfn })?;
+        }
+        self.pages += count;
         Ok(())
     }
 
@@ -164,31 +245,59 @@ impl Runs {
     }
 
     /// As [`PinnedPages::pieces`].
-    fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+    fn pieces(&self, offset: u64, size: u64) -> Pieces<'_> {
         self.pieces_from(self.find((offset >> PAGE_SHIFT) as usize), offset, size)
     }
 
     /// The same, where the first page is in the run at `start`.
-    fn pieces_from(
-        &self,
-        start: usize,
-        offset: u64,
-        size: u64,
-    ) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let first = (offset >> PAGE_SHIFT) as usize;
-        let behind = first + (size >> PAGE_SHIFT) as usize;
-        (start..self.runs.len())
-            .take_while(move |&index| self.runs[index].before < behind)
-            .map(move |index| {
-                let (pfn, count) = self.run(index);
-                let before = self.runs[index].before;
-                let skip = first.saturating_sub(before);
-                let count = min(count, behind - before) - skip;
-                (
-                    ((pfn + skip) * PAGE_SIZE) as u64,
-                    (count * PAGE_SIZE) as u64,
-                )
-            })
+    fn pieces_from(&self, start: usize, offset: u64, size: u64) -> Pieces<'_> {
+        let page = (offset >> PAGE_SHIFT) as usize;
+        Pieces {
+            runs: &self.runs[start..],
+            page,
+            behind: page + (size >> PAGE_SHIFT) as usize,
+        }
+    }
+}
+
+/// The pieces of pages that follow each other in memory: physical address and size of each.
+pub(super) struct Pieces<'a> {
+    /// The first has the next page.
+    runs: &'a [Run],
+    page: usize,
+    /// The page behind the last one.
+    behind: usize,
+}
+
+impl Pieces<'_> {
+    /// How many there are at most; 1 only if there is not another one.
+    pub(super) fn most(&self) -> usize {
+        match self.runs.get(1) {
+            Some(next) if next.before < self.behind => {
+                min(self.runs.len(), self.behind - self.page)
+            }
+            _ => 1,
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = (u64, u64);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(u64, u64)> {
+        if self.page >= self.behind {
+            return None;
+        }
+        let (run, rest) = self.runs.split_first()?;
+        let end = rest
+            .first()
+            .map_or(self.behind, |next| min(next.before, self.behind));
+        let phys = (run.pfn + (self.page - run.before)) * PAGE_SIZE;
+        let size = (end - self.page) * PAGE_SIZE;
+        self.page = end;
+        self.runs = rest;
+        Some((phys as u64, size as u64))
     }
 }
 
@@ -206,52 +315,64 @@ pub(crate) struct PinnedPages {
 }
 
 impl PinnedPages {
-    /// Pins the pages of `range`, which is page-aligned, of the calling thread, whose address
-    /// space is `mm`. Takes its `mmap_lock`. Gives way, and stops at a fatal signal.
+    /// Pins the pages of `range`, which is page-aligned, of the calling thread, and charges them to
+    /// `account`, which is its process's. Takes its `mmap_lock`. Gives way, and stops at a fatal signal.
     ///
     /// # Errors
     ///
     /// `EFAULT` if the range is not mapped (or not writable, but should be), or is memory that
     /// cannot be pinned for long; `EOPNOTSUPP` for files on DAX; `ENOMEM`, also for
     /// `RLIMIT_MEMLOCK`; `EINTR`.
-    pub(crate) fn new(mm: ARef<Mm>, range: Interval, writable: bool) -> Result<Self> {
+    pub(crate) fn new(account: Arc<Account>, range: Interval, writable: bool) -> Result<Self> {
         let pages = (range.size() >> PAGE_SHIFT) as usize;
         let mut pinned = Self {
             runs: Runs::new(),
             range,
             writable,
-            _charge: Charge::new(mm, pages)?,
+            _charge: Charge::new(account, pages)?,
         };
-        let mut batch = new_batch(pages)?;
+        let mut one = [null_mut()];
+        let mut many = KVec::new();
+        let mut is_huge = true;
         while pinned.runs.pages < pages {
-            let start = range.start() as usize + (pinned.runs.pages << PAGE_SHIFT);
-            let want = min(pages - pinned.runs.pages, BATCH);
-            pinned.pin(start, &mut batch[..want])?;
+            let rest = pages - pinned.runs.pages;
+            // A page of hugetlbfs takes one call.
+            is_huge = if is_huge {
+                pinned.pin(&mut one, rest)?
+            } else {
+                if many.is_empty() {
+                    many = new_batch(rest)?;
+                }
+                // So that room for runs is not doubled for the one that came alone.
+                let count = BATCH - pinned.runs.pages % BATCH;
+                pinned.pin(&mut many[..min(rest, count)], rest)?
+            };
             if fatal_signal_pending() {
                 return Err(EINTR);
             }
             cond_resched();
         }
         trace::pin(range, writable);
-        pinned.runs.fit()?;
+        pinned.runs.runs.fit()?;
         Ok(pinned)
     }
 
-    /// Pins up to as many pages as `batch` has room for.
-    fn pin(&mut self, start: usize, batch: &mut [*mut bindings::page]) -> Result {
-        // What is pinned must be noted, which then cannot fail.
-        self.runs.reserve(batch.len())?;
-        let count = pin_batch(start, self.writable, batch)?;
-        let mut rest = &batch[..count];
-        while let Some(&page) = rest.first() {
-            let run = run_length(rest);
-            // SAFETY: The page is valid, because it is pinned.
-            let pfn = unsafe { vfio_pasid_helper_page_to_pfn(page) };
-            // INVARIANT: They are pinned, for writing if `writable`.
-            self.runs.add(pfn, run);
-            rest = &rest[run..];
-        }
-        Ok(())
+    /// Pins the next pages, up to as many as `batch` has room for; and then, if the last of them
+    /// is of a page of hugetlbfs, all that is left of that, up to `rest` pages together. Returns
+    /// whether there was something left.
+    fn pin(&mut self, batch: &mut [*mut bindings::page], rest: usize) -> Result<bool> {
+        let start = self.range.start() as usize + (self.runs.pages << PAGE_SHIFT);
+        let batch = PinnedBatch::new(start, self.writable, batch)?;
+        // SAFETY: They are pinned.
+        unsafe { self.runs.add_all(batch.0) }?;
+        // INVARIANT: And for writing, if `writable`.
+        let rest = rest - batch.keep();
+        let next = self.runs.behind().ok_or(EFAULT)?;
+        // SAFETY: The page before it is pinned.
+        let more = unsafe { vfio_pasid_helper_pin_rest(next, rest) };
+        // INVARIANT: Just pinned, as the one before.
+        self.runs.add(next, more)?;
+        Ok(more > 0)
     }
 
     /// Whether the pages may be written.
@@ -317,7 +438,7 @@ impl PinnedPages {
 
     /// Where `size` bytes from `offset` on are in memory: physical address and size of each piece.
     /// Both are page-aligned, and within the range.
-    pub(super) fn pieces(&self, offset: u64, size: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(super) fn pieces(&self, offset: u64, size: u64) -> Pieces<'_> {
         self.runs.pieces(offset, size)
     }
 }
@@ -354,6 +475,13 @@ impl<'a> PinnedBatch<'a> {
         Ok(Self(&mut batch[..count]))
     }
 
+    /// They stay pinned. Returns how many there are.
+    fn keep(self) -> usize {
+        let count = self.0.len();
+        forget(self);
+        count
+    }
+
     fn pfns(&self) -> impl Iterator<Item = usize> + '_ {
         // SAFETY: By the type invariant the page is valid.
         (self.0.iter()).map(|&page| unsafe { vfio_pasid_helper_page_to_pfn(page) })
@@ -382,11 +510,15 @@ fn run_length(pages: &[*mut bindings::page]) -> usize {
     if cfg!(not(CONFIG_SPARSEMEM_VMEMMAP)) {
         return 1;
     }
-    let mut run = 1;
-    while run < pages.len() && pages[run - 1].wrapping_add(1) == pages[run] {
-        run += 1;
-    }
-    run
+    let Some(&(mut next)) = pages.first() else {
+        return 0;
+    };
+    let follows = |&&page: &&*mut bindings::page| {
+        let follows = page == next;
+        next = next.wrapping_add(1);
+        follows
+    };
+    pages.iter().take_while(follows).count()
 }
 
 /// Pins up to as many pages of the calling thread as `batch` has room for, from `start` on, and
@@ -422,17 +554,17 @@ fn pin_error(error: Error) -> Error {
 
 #[kunit_tests(vfio_pasid_pages)]
 mod tests {
-    use core::ptr::null_mut;
-
     use super::*;
 
     /// The runs of these pages, and how many there is room for.
     fn fitted(pfns: impl ExactSizeIterator<Item = usize>) -> Result<(Runs, usize)> {
         let mut runs = Runs::new();
-        runs.reserve(pfns.len())?;
-        pfns.for_each(|pfn| runs.add(pfn, 1));
-        runs.fit()?;
+        for pfn in pfns {
+            runs.add(pfn, 1)?;
+        }
+        runs.runs.fit()?;
         let room = match &runs.runs {
+            RunVec::One(_) => 1,
             RunVec::Any(runs) => runs.capacity(),
             RunVec::Pages(runs) => runs.capacity(),
         };

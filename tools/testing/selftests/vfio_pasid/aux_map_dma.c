@@ -588,6 +588,32 @@ TEST_F(aux_map_dma, pages_of_2_MB)
 					     IOVA - PAGE, 2 * MB + PAGE, 8));
 }
 
+/* Each ends where the other begins, whichever of them is the one behind it in memory. */
+TEST_F(aux_map_dma, pages_of_2_MB_in_either_order)
+{
+	int file = memfd_create("large", MFD_HUGETLB | 21 << MAP_HUGE_SHIFT);
+	u8 *reserved = map_memory(NULL, 6 * MB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	u8 *first = (u8 *)(((uintptr_t)reserved + 2 * MB - 1) & -(2 * MB));
+	u8 *second = first + 2 * MB, *memory = first + MB;
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, 4 * MB));
+	ASSERT_NE(NULL, reserved);
+	for (int turn = 0; turn < 2; turn++) {
+		ASSERT_EQ(first, mmap(first, 2 * MB, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, file,
+				      turn * 2 * MB));
+		ASSERT_EQ(second, mmap(second, 2 * MB, PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_FIXED, file,
+				       !turn * 2 * MB));
+		memset(first, 6, 4 * MB);
+		ASSERT_EQ(0, register_memory(self->fd, 0, memory, 2 * MB));
+		ASSERT_LE(PAGE, CHECK_PAGES(memory, IOVA, 2 * MB, 512));
+		ASSERT_EQ(0, unregister_memory(self->fd, memory, 2 * MB));
+	}
+	close(file);
+}
+
 TEST_F(aux_map_dma, large_pages_that_come_by_themselves)
 {
 	u8 *memory = map_memory(NULL, 8 * MB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
