@@ -121,11 +121,16 @@ impl Mappings {
     ///
     /// `EINVAL`, and nothing is unmapped, if only a part of a mapping is in the range.
     pub(crate) fn remove(&mut self, domain: &Domain, range: Interval) -> Result<Unmapped> {
-        let first = self.first_from(range.start());
-        let last = self.first_from(range.last());
         let cut =
             |mapping: Interval| mapping.intersection(range).is_some() && !range.contains(mapping);
-        if first.is_some_and(cut) || last.is_some_and(cut) {
+        let Some(first) = self.first_from(range.start()) else {
+            return Ok(Unmapped::nothing());
+        };
+        if cut(first) {
+            return Err(EINVAL);
+        }
+        let is_last = first.last() >= range.last();
+        if !is_last && self.first_from(range.last()).is_some_and(cut) {
             return Err(EINVAL);
         }
         Ok(self.unmap(domain, range))
@@ -134,38 +139,26 @@ impl Mappings {
     /// As [`Mappings::remove`], of a range that cuts nothing. What the IOMMU driver does not unmap
     /// stays: it counts as mapped until the space is detached and goes.
     fn unmap(&mut self, domain: &Domain, range: Interval) -> Unmapped {
+        let mut unmapped = Unmapped::nothing();
         unmap_together(domain, |unmap| {
             let mut next = self.0.cursor_lower_bound_mut(&range.start());
             while let Some(mut cursor) = next {
                 let mapping = cursor.current_mut().1;
+                // At the end of the tree a cursor steps back, to one that is not in the range.
                 if !range.contains(mapping.iova()) {
                     break;
                 }
                 unmap(&mut mapping.hardware);
-                next = cursor.move_next();
+                next = if mapping.hardware.is_mapped() {
+                    cursor.move_next()
+                } else {
+                    unmapped.bytes += mapping.iova().size();
+                    let (next, gone) = cursor.remove_current();
+                    unmapped.mappings.insert(gone);
+                    next
+                };
             }
         });
-        let mut unmapped = Unmapped {
-            mappings: RBTree::new(),
-            bytes: 0,
-        };
-        let mut next = self.0.cursor_lower_bound_mut(&range.start());
-        while let Some(cursor) = next {
-            let mapping = cursor.current().1;
-            if !range.contains(mapping.iova()) {
-                break;
-            }
-            // At the end of the tree the cursor steps back, to one that is not in the range.
-            next = if mapping.hardware.is_mapped() {
-                cursor.move_next()
-            } else {
-                unmapped.bytes += mapping.iova().size();
-                let (next, gone) = cursor.remove_current();
-                unmapped.mappings.insert(gone);
-                next
-            };
-            cond_resched();
-        }
         unmapped
     }
 
@@ -200,6 +193,13 @@ pub(crate) struct Unmapped {
 }
 
 impl Unmapped {
+    fn nothing() -> Self {
+        Self {
+            mappings: RBTree::new(),
+            bytes: 0,
+        }
+    }
+
     /// How many bytes were mapped.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

@@ -9,7 +9,7 @@ use core::num::NonZeroU32;
 use kernel::{
     page::{PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
-    sync::{atomic::Atomic, Arc}, //
+    sync::atomic::Atomic, //
 };
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     kernel::{
         abi::VFIO_AUX_OWN_SPACE,
         iommu::Access,
-        pages::PinnedPages,
         sched::{cond_resched, fatal_signal_pending},
         trace, //
     },
@@ -65,12 +64,10 @@ pub(crate) struct OwnMapping {
     iova: Interval,
     vaddr: u64,
     access: Access,
-    pages: Arc<PinnedPages>,
-    offset: u64,
     /// See [`PinnedPages::pin_again`].
     place: Atomic<usize>,
     _counted: CountedMapping,
-    _memory: Mapped,
+    memory: Mapped,
 }
 
 impl OwnMapping {
@@ -85,7 +82,7 @@ impl OwnMapping {
         access: Access,
         memory: Mapped,
     ) -> Result<KBox<Self>> {
-        let (pages, offset) = memory.pages(vaddr).ok_or(ENOENT)?;
+        let (pages, _) = memory.pages(vaddr).ok_or(ENOENT)?;
         if access.write && !pages.writable() {
             return Err(EACCES);
         }
@@ -94,11 +91,9 @@ impl OwnMapping {
                 iova,
                 vaddr,
                 access,
-                pages,
-                offset,
                 place: Atomic::new(0),
                 _counted: CountedMapping::new(),
-                _memory: memory,
+                memory,
             },
             GFP_KERNEL_ACCOUNT,
         )?)
@@ -146,8 +141,8 @@ impl OwnMapping {
         cond_resched();
         let rest = Interval::sized(self.iova.start() + done, (npage as u64) << PAGE_SHIFT)?;
         let block = rest.blocks(BLOCK).next().ok_or(EINVAL)?;
-        self.pages
-            .pin_again(&self.place, self.offset + done, block.size())
+        let (pages, offset) = self.memory.pages(self.vaddr + done).ok_or(ENOENT)?;
+        pages.pin_again(&self.place, offset, block.size())
     }
 }
 

@@ -61,10 +61,10 @@ impl Mapped {
     }
 
     /// The pages of the range, and how many bytes before the address `vaddr` are in it.
-    pub(crate) fn pages(&self, vaddr: u64) -> Option<(Arc<PinnedPages>, u64)> {
+    pub(crate) fn pages(&self, vaddr: u64) -> Option<(&Arc<PinnedPages>, u64)> {
         let held = self.0.as_ref()?;
         let offset = vaddr - held.range().start();
-        Some((held.registration.pages().clone(), offset))
+        Some((held.registration.pages(), offset))
     }
 }
 

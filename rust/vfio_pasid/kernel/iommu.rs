@@ -12,7 +12,6 @@ use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
     ffi::{c_int, c_ulong},
-    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full},
@@ -23,7 +22,7 @@ use kernel::{
 use super::{
     device::GroupDevice,
     errno::eopnotsupp,
-    pages::PinnedPages,
+    pages::{Pieces, PinnedPages},
     scatter::ScatterList,
     sched::{cond_resched, fatal_signal_pending},
     trace,
@@ -256,13 +255,14 @@ impl MappedRange {
         domain: Arc<Domain>,
         pasid: u32,
         iova: Interval,
-        pages: Arc<PinnedPages>,
+        pages: &Arc<PinnedPages>,
         offset: u64,
         access: Access,
     ) -> Result<Self> {
         if access.write && !pages.writable() {
             return Err(EACCES);
         }
+        let pieces = pages.pieces(offset, iova.size());
         // INVARIANT: Nothing is mapped yet.
         let mut range = Self {
             domain,
@@ -273,37 +273,49 @@ impl MappedRange {
             pasid,
             pages: pages.clone(),
         };
-        range.map(pages.pieces(offset, iova.size()))?;
+        if pieces.most() == 1 {
+            range.map_each(pieces)?;
+        } else {
+            range.map_lists(pieces)?;
+        }
         range.complete = true;
         trace::map(pasid, iova, access);
         Ok(range)
     }
 
-    /// Maps all pieces. What is mapped in one step does not cross a block.
-    fn map(&mut self, pieces: impl Iterator<Item = (u64, u64)>) -> Result {
-        let pages = (self.iova.size() >> PAGE_SHIFT) as usize;
-        let most = pieces.size_hint().1.map_or(pages, |most| min(most, pages));
-        let mut list = (most > 1).then(|| ScatterList::new(most)).transpose()?;
+    /// Maps the pieces one by one. What is mapped in one step does not cross a block.
+    fn map_each(&mut self, pieces: Pieces<'_>) -> Result {
         let block = self.domain.block();
-        let mut next = self.next();
         for (mut phys, mut rest) in pieces {
             while rest > 0 {
-                let in_block = next & (block - 1);
-                let size = min(rest, block - in_block);
-                if let Some(list) = &mut list {
-                    if in_block == 0 || list.is_full() {
-                        self.map_list(list)?;
-                    }
-                    list.add(phys, size);
-                } else {
-                    self.map_piece(phys, size)?;
-                }
-                // Behind the last address of all comes the first.
-                next = next.wrapping_add(size);
+                let size = min(rest, block - (self.next() & (block - 1)));
+                self.map_piece(phys, size)?;
                 (phys, rest) = (phys + size, rest - size);
             }
         }
-        list.map_or(Ok(()), |mut list| self.map_list(&mut list))
+        Ok(())
+    }
+
+    /// Maps the pieces in lists. None of them crosses a block.
+    fn map_lists(&mut self, pieces: Pieces<'_>) -> Result {
+        let mut list = ScatterList::new(pieces.most())?;
+        let block = self.domain.block();
+        // How much there is up to the next block.
+        let mut room = block - (self.iova.start() & (block - 1));
+        for (mut phys, mut rest) in pieces {
+            while rest > 0 {
+                let size = min(rest, room);
+                list.add(phys, size);
+                (phys, rest, room) = (phys + size, rest - size, room - size);
+                if room == 0 || list.is_full() {
+                    self.map_list(&mut list)?;
+                }
+                if room == 0 {
+                    room = block;
+                }
+            }
+        }
+        self.map_list(&mut list)
     }
 
     /// Maps the piece that comes next.
@@ -324,6 +336,7 @@ impl MappedRange {
     }
 
     /// Maps all of the list, which comes next.
+    #[inline(never)]
     fn map_list(&mut self, list: &mut ScatterList) -> Result {
         let (next, size) = (self.next(), list.size());
         // SAFETY: As above.
