@@ -214,11 +214,22 @@ pub(crate) struct Attached {
     _permit: Permit,
 }
 
-/// A device that is open, and what it takes to attach to it that never changes.
+/// Memory for an attachment's place among [`Attachments`].
+pub(crate) type AttachedPlace = RBTreeNodeReservation<Key, Attached>;
+
+/// A device that is open.
 #[derive(Clone)]
 pub(crate) struct OpenDevice {
     device: PinnedDevice,
+    /// `None` if it cannot use PASIDs.
+    limits: Option<Arc<Limits>>,
+}
+
+/// What limits attachments to a device. It is looked at once: `vfio_iommu_type1_attach_group()`
+/// asks no more often for reserved regions.
+struct Limits {
     domain_ids: Option<usize>,
+    reserved: KVec<Interval>,
 }
 
 impl OpenDevice {
@@ -229,12 +240,17 @@ impl OpenDevice {
     /// `ENOMEM`.
     pub(crate) fn new(device: PinnedDevice) -> Result<Self> {
         let host = device.device();
-        let ids = host
-            .pasid_support()
-            .map(|_| host.domain_ids())
-            .transpose()?;
-        let domain_ids = ids.flatten();
-        Ok(Self { device, domain_ids })
+        let limits = match host.pasid_support() {
+            Some(_) => {
+                let limits = Limits {
+                    domain_ids: host.domain_ids()?,
+                    reserved: reserved_regions(&host.group())?,
+                };
+                Some(Arc::new(limits, GFP_KERNEL_ACCOUNT)?)
+            }
+            None => None,
+        };
+        Ok(Self { device, limits })
     }
 
     /// The device as VFIO sees it.
@@ -248,33 +264,6 @@ impl OpenDevice {
     }
 }
 
-/// What is to be known of a group before a space is attached to it.
-pub(crate) struct Prospect {
-    number: u32,
-    reserved: KVec<Interval>,
-    place: RBTreeNodeReservation<Key, Attached>,
-}
-
-impl Prospect {
-    /// Looks at `group`, with no lock held.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(group: &Group) -> Result<Self> {
-        Ok(Self {
-            number: group.number(),
-            reserved: reserved_regions(group)?,
-            place: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
-        })
-    }
-
-    /// The number of the group.
-    pub(crate) fn number(&self) -> u32 {
-        self.number
-    }
-}
-
 /// What the aux spaces of a container are attached to. Looking, attaching and detaching are one
 /// step under the lock that this is behind.
 pub(crate) struct Attachments(RBTree<Key, Attached>);
@@ -285,7 +274,8 @@ impl Attachments {
         Self(RBTree::new())
     }
 
-    /// Attaches `space`, of the process `vmm`, to `device`, the PASID-capable one of the group.
+    /// Attaches `space`, of the process `vmm`, to `device`, the PASID-capable one of the group
+    /// `number`.
     ///
     /// # Errors
     ///
@@ -296,27 +286,28 @@ impl Attachments {
         &mut self,
         vmm: &VfioMmRef,
         space: &AuxSpace,
-        device: OpenDevice,
-        group: Prospect,
+        number: u32,
+        open: &OpenDevice,
+        place: AttachedPlace,
     ) -> Result {
-        let OpenDevice { device, domain_ids } = device;
-        let key = (group.number, space.pasid);
+        let key = (number, space.pasid);
         if self.0.get(&key).is_some() {
             return Err(EEXIST);
         }
-        let support = device.device().pasid_support().ok_or_else(eopnotsupp)?;
+        let support = open.device().pasid_support().ok_or_else(eopnotsupp)?;
+        let limits = open.limits.as_ref().ok_or_else(eopnotsupp)?;
         if space.pasid >> support.width != 0 {
             return Err(ERANGE);
         }
-        if !space.window.allows(&group.reserved) {
+        if !space.window.allows(&limits.reserved) {
             return Err(EINVAL);
         }
-        let permit = Permit::new(vmm.arc(), domain_ids)?;
+        let permit = Permit::new(vmm.arc(), limits.domain_ids)?;
         let attached = Attached {
-            attachment: Attachment::new(space.domain.clone(), device, space.pasid)?,
+            attachment: Attachment::new(space.domain.clone(), open.device.clone(), space.pasid)?,
             _permit: permit,
         };
-        self.0.insert(group.place.into_node(key, attached));
+        self.0.insert(place.into_node(key, attached));
         Ok(())
     }
 

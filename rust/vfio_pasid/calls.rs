@@ -6,7 +6,7 @@
 use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 
 use crate::{
-    aux::{AuxSpace, Prospect, SpacePlace},
+    aux::{AttachedPlace, AuxSpace, SpacePlace},
     container::Caller,
     hot_reset::Affected,
     kernel::{abi::*, iommu::Access, pci::Address},
@@ -152,13 +152,9 @@ pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<i
 /// VFIO_IOMMU_AUX_ATTACH.
 pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
     let pasid = SpaceName::new(attach.pasid).aux()?;
-    let group = {
-        let state = caller.state()?;
-        state.space(pasid)?;
-        state.group(attach.group)?.clone()
-    };
-    let group = Prospect::new(&group)?;
-    caller.state()?.attach(caller.vmm(), pasid, group)?;
+    let place = AttachedPlace::new(GFP_KERNEL_ACCOUNT)?;
+    let mut state = caller.state()?;
+    state.attach(caller.vmm(), pasid, attach.group, place)?;
     Ok(0)
 }
 

@@ -19,7 +19,7 @@ use kernel::{
 };
 
 use crate::{
-    aux::{Attachments, AuxSpace, OpenDevice, Prospect, SpacePlace, Spaces},
+    aux::{AttachedPlace, Attachments, AuxSpace, OpenDevice, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
     kernel::{
@@ -166,19 +166,6 @@ impl State {
             .ok_or(ENOENT)
     }
 
-    /// The open PASID-capable device of `group`.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
-    fn open_device(&self, group: &Group) -> Result<&OpenDevice> {
-        group.pasid_support().ok_or_else(eopnotsupp)?;
-        self.devices
-            .values()
-            .find(|open| group.has(open.device()) && open.device().pasid_support().is_some())
-            .ok_or(ENODEV)
-    }
-
     /// The aux space that `pasid` names.
     ///
     /// # Errors
@@ -209,10 +196,16 @@ impl State {
     ///
     /// Those of [`State::space`], [`State::group`] and [`Attachments::attach`]; `EOPNOTSUPP` if the
     /// group has no PASID-capable device, or several; `ENODEV` if it is not open.
-    pub(crate) fn attach(&mut self, vmm: &VfioMmRef, pasid: u32, group: Prospect) -> Result {
+    pub(crate) fn attach(
+        &mut self,
+        vmm: &VfioMmRef,
+        pasid: u32,
+        number: u32,
+        place: AttachedPlace,
+    ) -> Result {
         let space = self.space(pasid)?;
-        let device = self.open_device(self.group(group.number())?)?.clone();
-        self.attachments.attach(vmm, &space, device, group)
+        let device = open_device(&self.devices, self.group(number)?)?;
+        self.attachments.attach(vmm, &space, number, device, place)
     }
 
     /// Detaches the space `pasid` from the group `number`.
@@ -245,6 +238,22 @@ impl State {
     fn changed(&mut self) {
         self.changes += 1;
     }
+}
+
+/// The PASID-capable device of `group`, which is one of `devices`.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if the group has no such device, or several; `ENODEV` if it is not open.
+fn open_device<'a>(
+    devices: &'a RBTree<Identity, OpenDevice>,
+    group: &Group,
+) -> Result<&'a OpenDevice> {
+    group.pasid_support().ok_or_else(eopnotsupp)?;
+    devices
+        .values()
+        .find(|open| group.has(open.device()) && open.device().pasid_support().is_some())
+        .ok_or(ENODEV)
 }
 
 /// A container whose process is the caller's.

@@ -81,11 +81,7 @@ impl Group {
         &self,
         look: impl FnOnce(GroupDevice<'_>, PasidSupport) -> T,
     ) -> Option<T> {
-        let mut capable = 0;
-        self.for_each_device(|device| capable += u32::from(device.pasid_support().is_some()));
-        if capable != 1 {
-            return None;
-        }
+        self.pasid_support()?;
         let mut look = Some(look);
         let mut result = None;
         self.for_each_device(|device| {
@@ -98,7 +94,13 @@ impl Group {
 
     /// What the one PASID-capable device of the group can do.
     pub(crate) fn pasid_support(&self) -> Option<PasidSupport> {
-        self.with_pasid_device(|_, support| support)
+        let (mut capable, mut found) = (0, None);
+        self.for_each_device(|device| {
+            let support = device.pasid_support();
+            capable += u32::from(support.is_some());
+            found = support.or(found);
+        });
+        found.filter(|_| capable == 1)
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::iommu_group {
