@@ -40,12 +40,23 @@ pub(crate) fn ioctl_without_container(cmd: u32, arg: usize, ops: &StockOps) -> R
 
 /// An ioctl on `container`.
 pub(crate) fn ioctl(container: &Container, cmd: u32, arg: usize) -> Result<isize> {
+    match cmd {
+        VFIO_CHECK_EXTENSION if arg == VFIO_PASID_EXTENSION => Ok(FEATURES as isize),
+        VFIO_IOMMU_PASID_REQUEST | VFIO_IOMMU_PASID_INFO..=VFIO_IOMMU_HOT_RESET_INFO => {
+            ioctl_of_ours(container, cmd, arg)
+        }
+        _ => container.stock_ioctl(cmd, arg),
+    }
+}
+
+/// Beside [`ioctl`], so that a stock ioctl does not save registers for all of this.
+#[inline(never)]
+fn ioctl_of_ours(container: &Container, cmd: u32, arg: usize) -> Result<isize> {
     let call = Call {
         container,
         arg: UserPtr::from_addr(arg),
     };
     match cmd {
-        VFIO_CHECK_EXTENSION if arg == VFIO_PASID_EXTENSION => Ok(FEATURES as isize),
         VFIO_IOMMU_PASID_REQUEST => call.take(
             VFIO_IOMMU_FLAG_ALLOC_PASID | VFIO_IOMMU_FLAG_FREE_PASID,
             calls::pasid_request,
@@ -62,7 +73,7 @@ pub(crate) fn ioctl(container: &Container, cmd: u32, arg: usize) -> Result<isize
         VFIO_IOMMU_AUX_INFO => call.aux_info(),
         VFIO_IOMMU_SETUP => call.change(0, calls::setup),
         VFIO_IOMMU_HOT_RESET_INFO => call.hot_reset_info(),
-        _ => container.stock_ioctl(cmd, arg),
+        _ => Err(ENOTTY),
     }
 }
 
