@@ -332,16 +332,16 @@ impl MappedRange {
                 bindings::GFP_KERNEL_ACCOUNT,
             )
         });
-        self.mapped(result, size)
+        self.mapped(result.map(|()| size))
     }
 
     /// Maps all of the list, which comes next.
     #[inline(never)]
     fn map_list(&mut self, list: &mut ScatterList) -> Result {
-        let (next, size) = (self.next(), list.size());
+        let next = self.next();
         // SAFETY: As above.
-        let result = unsafe { list.map(self.domain.as_ptr(), next, self.access.cacheable()) };
-        self.mapped(result, size)
+        let mapped = unsafe { list.map(self.domain.as_ptr(), next, self.access.cacheable()) };
+        self.mapped(mapped)
     }
 
     /// The IO address of what comes next.
@@ -350,8 +350,8 @@ impl MappedRange {
     }
 
     /// Notes what was mapped, or why not. Gives way, and looks at signals.
-    fn mapped(&mut self, result: Result, size: u64) -> Result {
-        result.map_err(|error| if error == ENOMEM { error } else { ERANGE })?;
+    fn mapped(&mut self, result: Result<u64>) -> Result {
+        let size = result.map_err(|error| if error == ENOMEM { error } else { ERANGE })?;
         // INVARIANT: Just mapped.
         self.size += size;
         if fatal_signal_pending() {

@@ -23,11 +23,10 @@ extern "C" {
 ///
 /// # Invariants
 ///
-/// The first `used` entries are pieces, of `size` bytes together.
+/// The first `used` entries are pieces.
 pub(super) struct ScatterList {
     entries: KVVec<bindings::scatterlist>,
     used: usize,
-    size: u64,
 }
 
 impl ScatterList {
@@ -49,21 +48,12 @@ impl ScatterList {
             entries.inc_len(room);
         }
         // INVARIANT: None is used.
-        Ok(Self {
-            entries,
-            used: 0,
-            size: 0,
-        })
+        Ok(Self { entries, used: 0 })
     }
 
     /// Whether there is no room for another piece.
     pub(super) fn is_full(&self) -> bool {
         self.used == self.entries.len()
-    }
-
-    /// How many bytes the pieces have.
-    pub(super) fn size(&self) -> u64 {
-        self.size
     }
 
     /// Adds a piece, for which there is room: `size` bytes, less than 4 GiB, from the physical
@@ -74,10 +64,10 @@ impl ScatterList {
         unsafe { vfio_pasid_helper_sg_set(entry, phys, size as c_uint) };
         // INVARIANT: One more is used.
         self.used += 1;
-        self.size += size;
     }
 
     /// Maps all of it to `iova`, flushes once what the IOMMU may know of that, and empties the list.
+    /// Returns how many bytes it had.
     ///
     /// # Errors
     ///
@@ -92,9 +82,9 @@ impl ScatterList {
         domain: *mut bindings::iommu_domain,
         iova: u64,
         prot: c_int,
-    ) -> Result {
+    ) -> Result<u64> {
         if self.used == 0 {
-            return Ok(());
+            return Ok(0);
         }
         // SAFETY: By the caller's promise and the type invariant.
         let mapped = unsafe {
@@ -109,7 +99,7 @@ impl ScatterList {
         };
         // INVARIANT: None is used any more.
         self.used = 0;
-        self.size = 0;
-        to_result(min(mapped, 0) as c_int)
+        to_result(min(mapped, 0) as c_int)?;
+        Ok(mapped as u64)
     }
 }

@@ -549,6 +549,8 @@ TEST_F(aux_map_dma, scattered_pages)
 	memset(memory, 2, COUNT * PAGE);
 	ASSERT_EQ(0, register_memory(self->fd, 0, memory, COUNT * PAGE));
 	ASSERT_EQ(PAGE, CHECK_PAGES(memory, IOVA, COUNT * PAGE, COUNT));
+	/* What the IOMMU has no page large enough for is mapped in parts. */
+	ASSERT_EQ(PAGE, CHECK_PAGES(memory, GB - 9 * PAGE, COUNT * PAGE, COUNT));
 
 	/* A part in the middle, and the same page by another address. */
 	ASSERT_EQ(0, MAP(READ_WRITE, memory + 5 * PAGE, IOVA, 9 * PAGE));
