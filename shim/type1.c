@@ -508,6 +508,30 @@ unlock:
 	return 0;
 }
 
+/* What is added up in one go: others wait for iommu->lock meanwhile. */
+#define SHIM_SUM_AT_ONCE 512
+
+static int shim_own_sum(void *data, struct vfio_pasid_own_sum *sum)
+{
+	struct vfio_iommu *iommu = data;
+	int left = SHIM_SUM_AT_ONCE;
+	struct rb_node *node;
+
+	if (!mutex_trylock(&iommu->lock))
+		return -EBUSY;
+	shim_describe(iommu, &sum->space);
+	node = vfio_find_dma_first_node(iommu, sum->next, U64_MAX);
+	for (; node && left; node = rb_next(node), left--) {
+		struct vfio_dma *dma = rb_entry(node, struct vfio_dma, node);
+
+		sum->mappings++;
+		sum->bytes += dma->size;
+	}
+	sum->next = node ? rb_entry(node, struct vfio_dma, node)->iova : 0;
+	mutex_unlock(&iommu->lock);
+	return 0;
+}
+
 static int shim_stock_attach_group(void *data, struct iommu_group *group,
 				   unsigned int group_type)
 {
@@ -533,6 +557,7 @@ static const struct vfio_pasid_stock_ops shim_stock_ops = {
 	.own_map = shim_own_map,
 	.own_unmap = shim_own_unmap,
 	.own_look = shim_own_look,
+	.own_sum = shim_own_sum,
 };
 
 static void *shim_open(unsigned long type)

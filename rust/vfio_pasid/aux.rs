@@ -3,11 +3,12 @@
 //! Aux spaces: IO address spaces of a container besides its own, each named by its PASID.
 
 use kernel::{
+    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
     static_lock_class,
-    sync::Arc, //
+    sync::{Arc, SpinLock}, //
 };
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         resv::reserved_regions,
         vfio::{Identity, PinnedDevice}, //
     },
-    mapping::{self, Mapping, Mappings},
+    mapping::{self, Mapping, Mappings, Totals},
     mm::{PasidInUse, VfioMmRef},
     permit::Permit,
     registered::Mapped,
@@ -35,6 +36,9 @@ pub(crate) struct AuxSpace {
     /// take long, but by no other space.
     #[pin]
     inside: KillableMutex<Option<Inside>>,
+    /// How much is mapped, for who must not wait until mapping is over.
+    #[pin]
+    totals: SpinLock<Totals>,
     domain: Arc<Domain>,
     window: Window,
     pasid: u32,
@@ -101,6 +105,7 @@ impl AuxSpace {
                     c"vfio_pasid::mappings",
                     static_lock_class!(),
                 ),
+                totals <- new_spinlock!(Totals::NONE, "vfio_pasid::totals"),
                 domain,
                 window,
                 pasid: number,
@@ -122,6 +127,11 @@ impl AuxSpace {
     /// The page sizes that can be mapped, a bit for each.
     pub(crate) fn page_sizes(&self) -> u64 {
         self.domain.page_sizes()
+    }
+
+    /// How much is mapped. Waits for nobody who maps.
+    pub(crate) fn totals(&self) -> Totals {
+        *self.totals.lock()
     }
 
     /// What ends with the space, locked.
@@ -163,7 +173,9 @@ impl AuxSpace {
         inside.mappings.add(iova, place, || {
             found = Some(find(memory)?);
             Mapping::new(domain, self.pasid, iova, vaddr, access, &mut found, check)
-        })
+        })?;
+        *self.totals.lock() = inside.mappings.totals();
+        Ok(())
     }
 
     /// Unmaps `range`, or everything, and returns how many bytes of it were mapped.
@@ -179,10 +191,12 @@ impl AuxSpace {
         let unmapped = {
             let mut inside = self.inside()?;
             let mappings = &mut inside.as_mut().ok_or(ENOENT)?.mappings;
-            match range {
+            let unmapped = match range {
                 Some(range) => mappings.remove(&self.domain, range)?,
                 None => mappings.clear(&self.domain),
-            }
+            };
+            *self.totals.lock() = mappings.totals();
+            unmapped
         };
         Ok(unmapped.bytes())
     }
@@ -204,7 +218,7 @@ pub(crate) type SpacePlace = RBTreeNodeReservation<u32, Arc<AuxSpace>>;
 
 /// Where an attachment is: the number of the group, which it keeps as long as it is in the
 /// container, and the PASID. So those of a group are beside each other.
-type Key = (u32, u32);
+pub(crate) type Key = (u32, u32);
 
 /// An aux space, attached to a group.
 ///
@@ -314,6 +328,11 @@ impl Attachments {
     /// Whether the space `pasid` is attached to the group `number`.
     pub(crate) fn has(&self, number: u32, pasid: u32) -> bool {
         self.0.get(&(number, pasid)).is_some()
+    }
+
+    /// The first attachment from `key` on.
+    pub(crate) fn first_from(&self, key: Key) -> Option<Key> {
+        Some(*self.0.cursor_lower_bound(&key)?.current().0)
     }
 
     /// Detaches the space `pasid` from the group `number`.

@@ -10,6 +10,7 @@ use crate::{
     container::Caller,
     hot_reset::Affected,
     kernel::{abi::*, iommu::Access, pci::Address},
+    limit,
     mapping,
     memory::Registration,
     mm::PasidInUse,
@@ -26,6 +27,7 @@ pub(crate) fn pasid_request(caller: &Caller<'_>, request: &PasidRequest) -> Resu
         VFIO_IOMMU_FLAG_ALLOC_PASID => caller
             .vmm()
             .alloc_pasid(range, Holder::User, || caller.check_alive())
+            .inspect_err(|&error| limit::no_pasid(caller.vmm(), error))
             .map(|number| number as isize),
         VFIO_IOMMU_FLAG_FREE_PASID => {
             caller.check_alive()?;
@@ -75,7 +77,9 @@ pub(crate) fn register_memory(caller: &Caller<'_>, register: &RegisterMemory) ->
     let range = memory_range(register.vaddr, register.size)?;
     let writable = register.flags & VFIO_MEMORY_READ_ONLY == 0;
     let place = registered::Place::new(GFP_KERNEL_ACCOUNT)?;
-    let held = Held::new(Registration::new(caller.vmm(), range, writable)?)?;
+    let registration = Registration::new(caller.vmm(), range, writable)
+        .inspect_err(|&error| limit::not_registered(caller.vmm(), error, range.size()))?;
+    let held = Held::new(registration)?;
     let surplus = caller.state()?.registered().add(held, place);
     drop(surplus);
     Ok(0)
@@ -112,7 +116,8 @@ pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<
     let space = AuxSpace::new(caller.vmm(), &group, wish, || {
         let vmm = caller.vmm().arc();
         let Some(fixed) = fixed else {
-            return PasidInUse::new(vmm, usable);
+            return PasidInUse::new(vmm, usable)
+                .inspect_err(|&error| limit::no_pasid(caller.vmm(), error));
         };
         let pasid = PasidInUse::existing(vmm, fixed)?;
         usable
@@ -153,8 +158,13 @@ pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<i
 pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
     let pasid = SpaceName::new(attach.pasid).aux()?;
     let place = AttachedPlace::new(GFP_KERNEL_ACCOUNT)?;
-    let mut state = caller.state()?;
-    state.attach(caller.vmm(), pasid, attach.group, place)?;
+    let attached = caller
+        .state()?
+        .attach(caller.vmm(), pasid, attach.group, place);
+    attached.inspect_err(|&error| {
+        let name = || caller.state().ok()?.device_of(attach.group);
+        limit::not_attached(caller.vmm(), error, name);
+    })?;
     Ok(0)
 }
 
@@ -171,18 +181,20 @@ pub(crate) fn aux_map(caller: &Caller<'_>, map: &AuxMap) -> Result<isize> {
     let iova = Interval::sized(map.iova, map.size)?;
     let memory = Interval::sized(map.vaddr, map.size)?;
     let find = |memory| caller.state()?.registered().map(memory);
-    match SpaceName::new(map.pasid) {
+    let mapped = match SpaceName::new(map.pasid) {
         SpaceName::Own => {
             check_alignment(&[iova, memory])?;
-            let mapping = OwnMapping::new(iova, memory.start(), access, find(memory)?)?;
-            caller.own_map(mapping)?;
+            find(memory).and_then(|found| {
+                caller.own_map(OwnMapping::new(iova, memory.start(), access, found)?)
+            })
         }
         SpaceName::Aux(pasid) => {
             let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
             let space = caller.state()?.space(pasid.get())?;
-            space.map(iova, memory, access, place, find, || caller.check_alive())?;
+            space.map(iova, memory, access, place, find, || caller.check_alive())
         }
-    }
+    };
+    mapped.inspect_err(|&error| limit::not_mapped(caller.vmm(), error))?;
     Ok(0)
 }
 

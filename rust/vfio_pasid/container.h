@@ -54,6 +54,17 @@ struct vfio_pasid_own_map {
 typedef bool (*vfio_pasid_see_t)(void *context, u64 start, u64 last, void *own);
 
 /*
+ * What the container's own address space maps, by whatever ioctl. @next is where
+ * to go on: 0 at first, and again at the end.
+ */
+struct vfio_pasid_own_sum {
+	struct vfio_pasid_own_space space;
+	u64 mappings;
+	u64 bytes;
+	u64 next;
+};
+
+/*
  * The stock operations. @data is the stock iommu_data. @owner is the module
  * that they are in: a container holds a reference to it from its open until
  * nobody uses it any more.
@@ -80,6 +91,8 @@ typedef bool (*vfio_pasid_see_t)(void *context, u64 start, u64 last, void *own);
  * such mappings that end at or behind @from, both in ascending order. -EINTR.
  * Without an IOMMU, every address can be mapped, and there are no ranges.
  *
+ * own_sum: adds the next few hundred mappings to @sum. Does not wait: -EBUSY.
+ *
  * @group_type is enum vfio_group_type, which only VFIO's private header has.
  */
 struct vfio_pasid_stock_ops {
@@ -97,6 +110,7 @@ struct vfio_pasid_stock_ops {
 	int (*own_unmap)(void *data, u64 start, u64 last, u64 *size);
 	int (*own_look)(void *data, u64 from, struct vfio_pasid_own_space *space,
 			vfio_pasid_see_t see, void *context);
+	int (*own_sum)(void *data, struct vfio_pasid_own_sum *sum);
 };
 
 /* @ops stay as they are while @owner is loaded. */

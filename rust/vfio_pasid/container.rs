@@ -19,14 +19,16 @@ use kernel::{
 };
 
 use crate::{
-    aux::{AttachedPlace, Attachments, AuxSpace, OpenDevice, SpacePlace, Spaces},
+    aux::{AttachedPlace, Attachments, AuxSpace, Key, OpenDevice, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
+    held,
     kernel::{
         abi::VFIO_PASID_EXTENSION,
-        device::GroupDevice,
+        device::{DeviceName, GroupDevice},
         errno::eopnotsupp,
         group::Group,
+        maker::Maker,
         mm::current_mm,
         mutex::{Guard, KillableMutex},
         pci::{Address, PciDevice},
@@ -35,7 +37,7 @@ use crate::{
     },
     mm::{Closing, Membership, VfioMmRef},
     own_space::OwnMapping,
-    registered::Registered,
+    registered::{Registered, Share},
     window::{smallest_page, Interval, Wish},
     MODULE, //
 };
@@ -166,6 +168,12 @@ impl State {
             .ok_or(ENOENT)
     }
 
+    /// What the open PASID-capable device of the group `number` is called.
+    pub(crate) fn device_of(&self, number: u32) -> Option<DeviceName> {
+        let device = open_device(&self.devices, self.group(number).ok()?).ok()?;
+        Some(device.device().name())
+    }
+
     /// The aux space that `pasid` names.
     ///
     /// # Errors
@@ -178,6 +186,7 @@ impl State {
     /// Adds a space. Its PASID is in use by it alone, so there is no other of that name.
     pub(crate) fn add_space(&mut self, space: Arc<AuxSpace>, place: SpacePlace) {
         self.spaces.insert(place.into_node(space.pasid(), space));
+        held::changed();
     }
 
     /// Takes a space from the container, and detaches it.
@@ -186,6 +195,7 @@ impl State {
             let _: Result = self.attachments.detach(number, pasid);
         }
         self.spaces.remove(&pasid);
+        held::changed();
     }
 
     /// Attaches the space `pasid` to `group`, for the process `vmm`. Its device is open if it is on
@@ -205,7 +215,10 @@ impl State {
     ) -> Result {
         let space = self.space(pasid)?;
         let device = open_device(&self.devices, self.group(number)?)?;
-        self.attachments.attach(vmm, &space, number, device, place)
+        self.attachments
+            .attach(vmm, &space, number, device, place)?;
+        held::changed();
+        Ok(())
     }
 
     /// Detaches the space `pasid` from the group `number`.
@@ -216,7 +229,9 @@ impl State {
     pub(crate) fn detach(&mut self, pasid: u32, number: u32) -> Result {
         self.space(pasid)?;
         self.group(number)?;
-        self.attachments.detach(number, pasid)
+        self.attachments.detach(number, pasid)?;
+        held::changed();
+        Ok(())
     }
 
     /// The numbers of the groups that the space `pasid` is attached to, in ascending order.
@@ -230,6 +245,38 @@ impl State {
         self.groups.keys().copied()
     }
 
+    /// The first group from `number` on.
+    pub(crate) fn group_from(&self, number: u32) -> Option<u32> {
+        Some(*self.groups.cursor_lower_bound(&number)?.current().0)
+    }
+
+    /// What `see` makes of the first open device from `identity` on, and which it is.
+    pub(crate) fn device_from<T>(
+        &self,
+        identity: Identity,
+        see: impl FnOnce(GroupDevice<'_>) -> T,
+    ) -> Option<(Identity, T)> {
+        let cursor = self.devices.cursor_lower_bound(&identity)?;
+        let (&identity, device) = cursor.current();
+        Some((identity, see(device.device())))
+    }
+
+    /// What `see` makes of the first aux space from `pasid` on.
+    pub(crate) fn space_from<T>(&self, pasid: u32, see: impl FnOnce(&AuxSpace) -> T) -> Option<T> {
+        let cursor = self.spaces.cursor_lower_bound(&pasid)?;
+        Some(see(cursor.current().1))
+    }
+
+    /// The first attachment from `key` on.
+    pub(crate) fn attachment_from(&self, key: Key) -> Option<Key> {
+        self.attachments.first_from(key)
+    }
+
+    /// The first range of registered memory that ends at or behind `address`.
+    pub(crate) fn share_from(&self, address: u64) -> Option<Share> {
+        self.registered.range_from(address)
+    }
+
     /// The registered memory.
     pub(crate) fn registered(&mut self) -> &mut Registered {
         &mut self.registered
@@ -237,6 +284,7 @@ impl State {
 
     fn changed(&mut self) {
         self.changes += 1;
+        held::changed();
     }
 }
 
@@ -401,7 +449,7 @@ impl Container {
         let place = handle::Place::new(GFP_KERNEL_ACCOUNT)?;
         let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let remains = Remains::new()?;
-        let membership = Membership::new(current_mm()?)?;
+        let membership = Membership::new(current_mm()?, Maker::current())?;
         let vmm = membership.vmm().clone();
         let stock = Stock::open(ops, iommu_type)?;
         let state = State {
@@ -426,6 +474,22 @@ impl Container {
     /// The container of `handle`, if it is still open.
     pub(crate) fn find(handle: Handle) -> Result<Arc<Self>> {
         MODULE.get().handles.find(handle)
+    }
+
+    /// The process.
+    pub(crate) fn vmm(&self) -> &VfioMmRef {
+        &self.vmm
+    }
+
+    /// Looks at what the container holds: for a short time, as VFIO's callbacks wait for that.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if its last group has left; `EINTR` if a fatal signal came first.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&State) -> T) -> Result<T> {
+        let state = self.state.lock_killable()?;
+        Caller(self).check_alive()?;
+        Ok(see(&state))
     }
 
     /// The stock type1's side of the container.
@@ -474,6 +538,7 @@ impl Container {
         container.dead.store(true, Release);
         let (spaces, registered, remains) = {
             let mut state = container.state.lock();
+            held::changed();
             (
                 replace(&mut state.spaces, Spaces::new()),
                 replace(&mut state.registered, Registered::new()),

@@ -43,29 +43,46 @@ impl Kind {
 }
 
 /// A counter for each kind.
-pub(crate) struct Counters([Atomic<usize>; Kind::NAMES.len()]);
+pub(crate) struct Counters {
+    kinds: [Atomic<usize>; Kind::NAMES.len()],
+    /// How often something has come or gone that `held.rs` tells of.
+    generation: Atomic<u64>,
+}
 
 impl Counters {
     /// All at 0.
     pub(crate) fn new() -> Self {
-        Self([const { Atomic::new(0) }; Kind::NAMES.len()])
+        Self {
+            kinds: [const { Atomic::new(0) }; Kind::NAMES.len()],
+            generation: Atomic::new(0),
+        }
     }
 
     /// There are `amount` more.
     pub(crate) fn add(&self, kind: Kind, amount: usize) {
-        self.0[kind as usize].fetch_add(amount, Relaxed);
+        self.kinds[kind as usize].fetch_add(amount, Relaxed);
     }
 
     /// There are `amount` less.
     pub(crate) fn sub(&self, kind: Kind, amount: usize) {
-        self.0[kind as usize].fetch_sub(amount, Relaxed);
+        self.kinds[kind as usize].fetch_sub(amount, Relaxed);
+    }
+
+    /// How often something has come or gone.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    /// Something comes or goes, under a lock that it is looked at with. Returns how often that was.
+    pub(crate) fn changed(&self) -> u64 {
+        self.generation.fetch_add(1, Relaxed) + 1
     }
 }
 
 /// What reading the file gives: a line each, the name and the number.
 impl core::fmt::Debug for Counters {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (name, counter) in Kind::NAMES.iter().zip(&self.0) {
+        for (name, counter) in Kind::NAMES.iter().zip(&self.kinds) {
             writeln!(out, "{name} {}", counter.load(Relaxed))?;
         }
         Ok(())
@@ -103,7 +120,7 @@ impl Counted {
 
     /// Counts one, unless there are as many as `limit`.
     pub(crate) fn one_below(kind: Kind, limit: usize) -> Option<Self> {
-        let counter = &MODULE.get().counters.0[kind as usize];
+        let counter = &MODULE.get().counters.kinds[kind as usize];
         add_below(counter, limit).then(|| Self { kind, amount: 1 })
     }
 
@@ -126,14 +143,14 @@ pub(crate) struct CountedOne<const KIND: usize>(());
 impl<const KIND: usize> CountedOne<KIND> {
     /// Counts one.
     pub(crate) fn new() -> Self {
-        MODULE.get().counters.0[KIND].fetch_add(1, Relaxed);
+        MODULE.get().counters.kinds[KIND].fetch_add(1, Relaxed);
         Self(())
     }
 }
 
 impl<const KIND: usize> Drop for CountedOne<KIND> {
     fn drop(&mut self) {
-        MODULE.get().counters.0[KIND].fetch_sub(1, Relaxed);
+        MODULE.get().counters.kinds[KIND].fetch_sub(1, Relaxed);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         device::GroupDevice,
         group::Group,
         iommu::{self, HardwareEntry},
+        maker::Maker,
         mm::task_mm,
         stock::StockOps,
         vfio::{vfio_device, PinnedDevice},
@@ -39,7 +40,12 @@ pub(crate) unsafe extern "C" fn vfio_mm_get_from_task(
     task: *mut bindings::task_struct,
 ) -> *mut VfioMm {
     // SAFETY: The caller's promise is the same.
-    let vmm = unsafe { task_mm(task) }.and_then(VfioMmRef::get);
+    let mm = unsafe { task_mm(task) };
+    let vmm = mm.and_then(|mm| {
+        // SAFETY: What has an address space is a task, and the caller keeps it.
+        let maker = unsafe { Maker::of(task) };
+        VfioMmRef::get(mm, maker)
+    });
     match vmm {
         Ok(vmm) => vmm.into_raw().cast_mut(),
         Err(error) => error.to_ptr(),

@@ -16,7 +16,7 @@ use kernel::{
     },
 };
 
-use crate::container::Container;
+use crate::{container::Container, held};
 
 /// What VFIO keeps as `iommu_data`: counted up from 1 and never reused.
 pub(crate) type Handle = u64;
@@ -26,6 +26,26 @@ pub(crate) type Handle = u64;
 const TABLES: usize = 64;
 
 type Table = RBTree<Handle, Arc<Container>>;
+
+/// Where a container is, for who looks at them all.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    table: usize,
+    handle: Handle,
+}
+
+impl Position {
+    /// Before the first.
+    pub(crate) const START: Self = Self {
+        table: 0,
+        handle: 0,
+    };
+
+    /// The handle of the container there.
+    pub(crate) fn handle(self) -> Handle {
+        self.handle
+    }
+}
 
 /// Memory for a container's place among the open ones.
 pub(crate) type Place = RBTreeNodeReservation<Handle, Arc<Container>>;
@@ -57,8 +77,23 @@ impl Handles {
     pub(crate) fn add(&self, container: Arc<Container>, place: Place) -> Handle {
         let handle = self.last.fetch_add(1, Relaxed) + 1;
         let node = place.into_node(handle, container);
-        self.table(handle).lock().insert(node);
+        let mut table = self.table(handle).lock();
+        table.insert(node);
+        held::changed();
         handle
+    }
+
+    /// The first container behind `position`, and its own.
+    pub(crate) fn next(&self, position: Position) -> Option<(Position, Arc<Container>)> {
+        let mut behind = position.handle + 1;
+        for table in position.table..TABLES {
+            if let Some(cursor) = self.tables[table].lock().cursor_lower_bound(&behind) {
+                let (&handle, container) = cursor.current();
+                return Some((Position { table, handle }, container.clone()));
+            }
+            behind = 0;
+        }
+        None
     }
 
     /// The open container of `handle`.
@@ -73,7 +108,11 @@ impl Handles {
 
     /// Takes the handle from its container: from now on it finds nothing.
     pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<Container>> {
-        let node = self.table(handle).lock().remove_node(&handle);
+        let node = {
+            let mut table = self.table(handle).lock();
+            held::changed();
+            table.remove_node(&handle)
+        };
         Some(node?.to_key_value().1)
     }
 }

@@ -75,12 +75,30 @@ impl Mapping {
     }
 }
 
+/// How much is mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Totals {
+    /// How many mappings there are.
+    pub(crate) mappings: u64,
+    /// How many bytes they have.
+    pub(crate) bytes: u64,
+}
+
+impl Totals {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        mappings: 0,
+        bytes: 0,
+    };
+}
+
 /// The mappings of a space.
-pub(crate) struct Mappings(
+pub(crate) struct Mappings {
     /// By their last IO addresses: the first that ends at or behind an address is the one that a
     /// range from there on overlaps, if any.
-    RBTree<u64, Mapping>,
-);
+    tree: RBTree<u64, Mapping>,
+    totals: Totals,
+}
 
 /// Memory for a mapping's place among [`Mappings`].
 pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
@@ -88,7 +106,15 @@ pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
 impl Mappings {
     /// None.
     pub(crate) fn new() -> Self {
-        Self(RBTree::new())
+        Self {
+            tree: RBTree::new(),
+            totals: Totals::NONE,
+        }
+    }
+
+    /// How much is mapped.
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Adds a mapping of `iova` that `map` makes.
@@ -106,7 +132,9 @@ impl Mappings {
         if other.is_some_and(|other| other.intersection(iova).is_some()) {
             return Err(EEXIST);
         }
-        self.0.insert(place.into_node(iova.last(), map()?));
+        self.tree.insert(place.into_node(iova.last(), map()?));
+        self.totals.mappings += 1;
+        self.totals.bytes += iova.size();
         Ok(())
     }
 
@@ -141,7 +169,7 @@ impl Mappings {
     fn unmap(&mut self, domain: &Domain, range: Interval) -> Unmapped {
         let mut unmapped = Unmapped::nothing();
         unmap_together(domain, |unmap| {
-            let mut next = self.0.cursor_lower_bound_mut(&range.start());
+            let mut next = self.tree.cursor_lower_bound_mut(&range.start());
             while let Some(mut cursor) = next {
                 let mapping = cursor.current_mut().1;
                 // At the end of the tree a cursor steps back, to one that is not in the range.
@@ -152,7 +180,10 @@ impl Mappings {
                 next = if mapping.hardware.is_mapped() {
                     cursor.move_next()
                 } else {
-                    unmapped.bytes += mapping.iova().size();
+                    let size = mapping.iova().size();
+                    unmapped.bytes += size;
+                    self.totals.mappings -= 1;
+                    self.totals.bytes -= size;
                     let (next, gone) = cursor.remove_current();
                     unmapped.mappings.insert(gone);
                     next
@@ -164,7 +195,7 @@ impl Mappings {
 
     /// Where the first mapping is that ends at or behind `address`.
     fn first_from(&self, address: u64) -> Option<Interval> {
-        let cursor = self.0.cursor_lower_bound(&address)?;
+        let cursor = self.tree.cursor_lower_bound(&address)?;
         Some(cursor.current().1.iova())
     }
 
@@ -175,7 +206,7 @@ impl Mappings {
         address: u64,
         mut look: impl FnMut(&Mapping) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut next = self.0.cursor_lower_bound_mut(&address);
+        let mut next = self.tree.cursor_lower_bound_mut(&address);
         while let Some(cursor) = next {
             look(cursor.current().1)?;
             next = cursor.move_next();

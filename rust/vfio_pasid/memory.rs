@@ -12,6 +12,7 @@ use kernel::{
 
 use crate::{
     counters::{Counted, Kind},
+    held,
     kernel::{notifier::Watch, pages::PinnedPages, trace},
     mm::VfioMmRef,
     window::Interval,
@@ -44,6 +45,19 @@ impl Entry {
     fn is_held(&self) -> bool {
         self.holders > self.looking
     }
+}
+
+/// What an [`Entry`] is, to be told.
+#[derive(Clone, Copy)]
+pub(crate) struct Region {
+    /// The virtual addresses.
+    pub(crate) range: Interval,
+    /// Whether devices may write to it.
+    pub(crate) writable: bool,
+    /// How many containers hold it.
+    pub(crate) holders: usize,
+    /// It is neither being pinned nor being unpinned.
+    pub(crate) settled: bool,
 }
 
 /// What an [`Entry`] has. Never dropped with the lock of [`Memory`] held.
@@ -98,6 +112,23 @@ impl Memory {
             Some(_) if !entry.is_held() => Ok(Found::Unsettled),
             Some(_) => Err(EEXIST),
         }
+    }
+
+    /// The first range that ends at or behind `address`.
+    pub(crate) fn region_from(&self, address: u64) -> Option<Region> {
+        let cursor = self.regions.cursor_lower_bound(&address)?;
+        let (&last, entry) = cursor.current();
+        Some(Region {
+            range: Interval::new(entry.start, last)?,
+            writable: entry.writable,
+            holders: entry.holders - entry.looking,
+            settled: entry.settled.is_some(),
+        })
+    }
+
+    /// How many ranges there are, and how many mappings of them.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.count, self.mappings)
     }
 
     /// Whether nobody holds the range that ends with `last`, but somebody looks whether to.
@@ -155,6 +186,7 @@ impl Place {
             settled: None,
         };
         memory.regions.insert(spare.into_node(range.last(), entry));
+        held::changed();
         Ok(Self {
             vmm,
             last: range.last(),
@@ -208,6 +240,7 @@ impl Drop for Place {
         let mut memory = self.vmm.memory();
         memory.regions.remove(&self.last);
         memory.count -= 1;
+        held::changed();
         drop(memory);
         self.vmm.memory_settled();
     }

@@ -24,7 +24,14 @@ use kernel::{
 use crate::{
     counters::{step, Counted, Kind},
     default_pasid::DefaultPasids,
-    kernel::{charge::Account, event::Event, mm::is_current},
+    held,
+    kernel::{
+        charge::Account,
+        event::Event,
+        log::{lockable_pages, LockablePages},
+        maker::{Comm, Maker},
+        mm::is_current, //
+    },
     memory::Memory,
     pasid::{Holder, PasidRange, PasidSet, Reservation},
     MODULE, //
@@ -33,6 +40,10 @@ use crate::{
 /// One process, identified by its address space. There is never more than one for an `mm`.
 #[pin_data]
 pub(crate) struct VfioMm {
+    /// What no other has, or has had.
+    id: u64,
+    /// The process, when this was made.
+    maker: Maker,
     /// Grabbed (`mmgrab()`): the `mm_struct` may die, but its address is not used anew.
     mm: ARef<Mm>,
     /// What it is charged for.
@@ -61,8 +72,10 @@ pub(crate) struct VfioMm {
 }
 
 impl VfioMm {
-    fn new(mm: ARef<Mm>) -> impl PinInit<Self, Error> {
+    fn new(mm: ARef<Mm>, maker: Maker) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            id: held::changed(),
+            maker,
             account: Account::new(mm.clone())?,
             mm,
             default_pasids <- new_mutex!(DefaultPasids::default(), "vfio_pasid::default_pasids"),
@@ -74,6 +87,27 @@ impl VfioMm {
             closing: Atomic::new(0),
             gone <- Event::new(c"vfio_pasid::gone", static_lock_class!()),
         }? Error)
+    }
+
+    /// What no other has, or has had.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What the process was called when this was made.
+    pub(crate) fn comm(&self) -> Comm {
+        self.maker.comm()
+    }
+
+    /// The number of the process as the calling thread knows it; `None` if it is gone, or not to be
+    /// seen from there.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.maker.pid(&self.mm)
+    }
+
+    /// The first PASIDs from `number` on that follow each other and have one holder.
+    pub(crate) fn pasids_from(&self, number: u32) -> Option<(PasidRange, Holder)> {
+        self.pasids.lock().range_from(number)
     }
 
     /// What kernel drivers have attached for the process, locked.
@@ -113,14 +147,29 @@ impl VfioMm {
         &self.account
     }
 
+    /// How much the process, whose thread this is, may have locked; `None` if there is no limit.
+    pub(crate) fn lockable_pages(&self) -> Option<LockablePages> {
+        lockable_pages(&self.mm)
+    }
+
     /// Whether the calling thread belongs to this process.
     pub(crate) fn is_current(&self) -> bool {
         is_current(&self.mm)
     }
 
-    /// How many attachments the process has.
+    /// The counter of its attachments.
     pub(crate) fn attachments(&self) -> &Atomic<usize> {
         &self.attachments
+    }
+
+    /// How many attachments the process has.
+    pub(crate) fn attachment_count(&self) -> usize {
+        self.attachments.load(Relaxed)
+    }
+
+    /// Whether something of a closed container is yet to be taken down.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed) > 0
     }
 
     /// How many PASIDs the process may hold.
@@ -143,7 +192,7 @@ impl VfioMm {
     pub(crate) fn with_what_was_closed<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             let seen = self.gone.seen();
-            let closing = self.closing.load(Relaxed) > 0;
+            let closing = self.is_closing();
             match call() {
                 Err(error) if closing && [EBUSY, EEXIST, ENOMEM, ENOSPC].contains(&error) => {
                     self.gone.wait_killable(seen)?;
@@ -211,6 +260,7 @@ impl VfioMm {
         }
         let number = find(&pasids)?;
         pasids.insert(number, holder, in_use);
+        held::changed();
         MODULE.get().counters.add(Kind::Pasids, 1);
         Ok(number)
     }
@@ -248,6 +298,7 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
         // Locked anew for each node, so that other processes get their turn.
         MODULE.get().numbers.lock().give_back(node, word);
     });
+    held::changed();
     let count = (before - pasids.held()) as usize;
     MODULE.get().counters.sub(Kind::Pasids, count);
 }
@@ -339,6 +390,7 @@ impl Drop for PasidInUse {
                 pasids.remove(self.number, Holder::Driver, |_, _| {
                     MODULE.get().counters.sub(Kind::Pasids, 1);
                 });
+                held::changed();
             }
         }
     }
@@ -363,6 +415,18 @@ impl Registry {
         Self(RBTree::new())
     }
 
+    /// The first process with a key above `key`, its own, and how many containers it has open.
+    pub(crate) fn next(&self, key: usize) -> Option<(usize, Arc<VfioMm>, usize)> {
+        let cursor = self.0.cursor_lower_bound(&key.checked_add(1)?)?;
+        let (&key, entry) = cursor.current();
+        Some((key, entry.vmm.clone(), entry.containers))
+    }
+
+    /// The process with that key.
+    pub(crate) fn at(&self, key: usize) -> Option<Arc<VfioMm>> {
+        Some(self.0.get(&key)?.vmm.clone())
+    }
+
     /// An address that is unique for as long as someone holds a reference to `mm`.
     fn key(mm: &Mm) -> usize {
         mm.as_raw().addr()
@@ -378,12 +442,12 @@ impl VfioMmRef {
     /// # Errors
     ///
     /// `ENOMEM`; `EINTR` if a fatal signal ends the wait.
-    pub(crate) fn get(mm: ARef<Mm>) -> Result<Self> {
-        Self::get_for(mm, 0)
+    pub(crate) fn get(mm: ARef<Mm>, maker: Maker) -> Result<Self> {
+        Self::get_for(mm, maker, 0)
     }
 
     /// As [`VfioMmRef::get`], for so many containers.
-    fn get_for(mm: ARef<Mm>, containers: usize) -> Result<Self> {
+    fn get_for(mm: ARef<Mm>, maker: Maker, containers: usize) -> Result<Self> {
         let key = Registry::key(&mm);
         let mut new = None;
         loop {
@@ -392,7 +456,7 @@ impl VfioMmRef {
                 let Some((vmm, spare)) = new.take() else {
                     drop(registry);
                     new = Some((
-                        Arc::pin_init(VfioMm::new(mm.clone()), GFP_KERNEL_ACCOUNT)?,
+                        Arc::pin_init(VfioMm::new(mm.clone(), maker.clone()), GFP_KERNEL_ACCOUNT)?,
                         RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
                     ));
                     // Another thread of the process may have been faster.
@@ -404,6 +468,7 @@ impl VfioMmRef {
                     settling: false,
                 };
                 registry.0.insert(spare.into_node(key, entry));
+                held::changed();
                 return Ok(Self(vmm));
             };
             let vmm = entry.vmm.clone();
@@ -468,7 +533,11 @@ impl Drop for VfioMmRef {
         // A new vfio_mm for the same process starts when nothing of this one is left.
         drop(take(&mut *self.0.default_pasids()));
         self.0.free_unused_pasids(PasidRange::ALL);
-        let node = registry.lock().0.remove_node(&key);
+        let node = {
+            let mut registry = registry.lock();
+            held::changed();
+            registry.0.remove_node(&key)
+        };
         drop(node);
         self.0.gone.happen();
     }
@@ -484,8 +553,8 @@ impl Membership {
     /// # Errors
     ///
     /// As [`VfioMmRef::get`].
-    pub(crate) fn new(mm: ARef<Mm>) -> Result<Self> {
-        Ok(Self(VfioMmRef::get_for(mm, 1)?))
+    pub(crate) fn new(mm: ARef<Mm>, maker: Maker) -> Result<Self> {
+        Ok(Self(VfioMmRef::get_for(mm, maker, 1)?))
     }
 
     /// The process.

@@ -17,6 +17,9 @@ pub(crate) const PASID_LAST: u32 = (1 << 20) - 1;
 /// Numbers that one node of the tree stands for.
 const NODE_BITS: u32 = u64::BITS;
 
+/// Nodes that are looked at in one go.
+const NODES_AT_ONCE: u32 = 64;
+
 /// A range of numbers, both ends included, never empty.
 #[derive(Clone, Copy)]
 pub(crate) struct PasidRange {
@@ -252,6 +255,47 @@ impl PasidSet {
         word.is_some_and(|word| word.held & Node::bit(number) != 0)
     }
 
+    /// The first numbers from `from` on that follow each other and have one holder. What goes on
+    /// for long is cut, so that this is a short look.
+    pub(crate) fn range_from(&self, from: u32) -> Option<(PasidRange, Holder)> {
+        let mut found: Option<(PasidRange, Holder)> = None;
+        let mut next = from;
+        for _ in 0..NODES_AT_ONCE {
+            let Some(cursor) = self.tree.cursor_lower_bound(&Node::of(next)) else {
+                break;
+            };
+            let (&node, word) = cursor.current();
+            let first = node.number(0);
+            let start = next.max(first);
+            let left = word.held & (u64::MAX << (start - first));
+            let (bit, holder) = match found {
+                // What follows does so without a gap, and has the same holder.
+                Some((_, holder)) if start == next => (start - first, holder),
+                Some(_) => break,
+                None if left == 0 => {
+                    next = first + NODE_BITS;
+                    continue;
+                }
+                None => {
+                    let bit = left.trailing_zeros();
+                    let driver = word.driver >> bit & 1 != 0;
+                    (bit, if driver { Holder::Driver } else { Holder::User })
+                }
+            };
+            let count = (!(word.of(holder) >> bit)).trailing_zeros();
+            if count > 0 {
+                let min = found.map_or(first + bit, |(range, _)| range.min);
+                let max = first + bit + count - 1;
+                found = Some((PasidRange { min, max }, holder));
+            }
+            if bit + count < NODE_BITS {
+                break;
+            }
+            next = first + NODE_BITS;
+        }
+        found
+    }
+
     /// Whether the set holds the number although the number space may have it free.
     pub(crate) fn holds_of_host(&self, number: u32) -> bool {
         self.of_host != 0 && self.holds(number)
@@ -450,6 +494,46 @@ mod tests {
         let mut set = set_of(&[1, 2, 640])?;
         assert_eq!(removed(&mut set, 2, 640)?.as_slice(), &[2, 640]);
         assert_eq!(set.held(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_end_at_gaps_and_at_other_holders() -> Result {
+        let mut set = set_of(&[1, 2, 63, 64, 127, 128, 129, 700])?;
+        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.insert(130, Holder::Driver, false);
+        let range = |from| {
+            let found = set.range_from(from);
+            found.map(|(range, holder)| (range.min, range.max, holder == Holder::Driver))
+        };
+        assert_eq!(range(0), Some((1, 2, false)));
+        assert_eq!(range(2), Some((2, 2, false)));
+        assert_eq!(range(3), Some((63, 64, false)));
+        assert_eq!(range(65), Some((127, 129, false)));
+        assert_eq!(range(130), Some((130, 130, true)));
+        assert_eq!(range(131), Some((700, 700, false)));
+        assert_eq!(range(701), None);
+        Ok(())
+    }
+
+    #[test]
+    fn long_ranges_are_cut() -> Result {
+        let mut set = PasidSet::new();
+        for number in 10..10 + 2 * NODES_AT_ONCE * NODE_BITS {
+            set.keep_spare(Reservation::new(GFP_KERNEL)?);
+            set.insert(number, Holder::User, false);
+        }
+        let end = 10 + 2 * NODES_AT_ONCE * NODE_BITS;
+        let mut next = 0;
+        let mut ranges = 0;
+        while let Some((range, _)) = set.range_from(next) {
+            assert_eq!(range.min, next.max(10));
+            assert!(range.max - range.min < NODES_AT_ONCE * NODE_BITS);
+            next = range.max + 1;
+            ranges += 1;
+        }
+        assert_eq!(next, end);
+        assert_eq!(ranges, 3);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use kernel::{
 };
 
 use crate::{
+    held,
     kernel::pages::PinnedPages,
     memory::{Memory, Registration},
     mm::VfioMm,
@@ -92,6 +93,17 @@ pub(crate) struct Counted {
     references: u64,
 }
 
+/// What a container has of a range, to be told.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    /// The virtual addresses.
+    pub(crate) range: Interval,
+    /// How often the container has registered it.
+    pub(crate) references: u64,
+    /// How many mappings of the container there are.
+    pub(crate) mapped: u64,
+}
+
 /// The ranges that a container holds.
 pub(crate) struct Registered(
     /// By their last bytes, as those of the process.
@@ -125,6 +137,7 @@ impl Registered {
             references: 1,
         };
         self.0.insert(place.into_node(last, counted));
+        held::changed();
         None
     }
 
@@ -148,7 +161,21 @@ impl Registered {
         if there.held.is_mapped() {
             return Err(EBUSY);
         }
+        held::changed();
         Ok(self.0.remove(&range.last()).map(|gone| gone.held))
+    }
+
+    /// The first range that ends at or behind `address`.
+    pub(crate) fn range_from(&self, address: u64) -> Option<Share> {
+        let cursor = self.0.cursor_lower_bound(&address)?;
+        let counted = cursor.current().1;
+        let held = &counted.held;
+        let mapped = *held.mapped.access(&held.vmm().memory());
+        Some(Share {
+            range: held.range(),
+            references: counted.references,
+            mapped,
+        })
     }
 
     /// The range that has all of `part`, for a mapping.

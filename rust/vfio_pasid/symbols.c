@@ -23,7 +23,11 @@ static_assert(offsetof(struct vfio_pasid_own_map, own) == 24);
 static_assert(offsetof(struct vfio_pasid_own_map, commit) == 32);
 static_assert(offsetof(struct vfio_pasid_own_map, context) == 40);
 static_assert(offsetof(struct vfio_pasid_own_map, prot) == 48);
-static_assert(sizeof(struct vfio_pasid_stock_ops) == 96);
+static_assert(sizeof(struct vfio_pasid_own_sum) == 48);
+static_assert(offsetof(struct vfio_pasid_own_sum, mappings) == 24);
+static_assert(offsetof(struct vfio_pasid_own_sum, bytes) == 32);
+static_assert(offsetof(struct vfio_pasid_own_sum, next) == 40);
+static_assert(sizeof(struct vfio_pasid_stock_ops) == 104);
 static_assert(offsetof(struct vfio_pasid_stock_ops, open) == 8);
 static_assert(offsetof(struct vfio_pasid_stock_ops, release) == 16);
 static_assert(offsetof(struct vfio_pasid_stock_ops, ioctl) == 24);
@@ -35,6 +39,7 @@ static_assert(offsetof(struct vfio_pasid_stock_ops, setup) == 64);
 static_assert(offsetof(struct vfio_pasid_stock_ops, own_map) == 72);
 static_assert(offsetof(struct vfio_pasid_stock_ops, own_unmap) == 80);
 static_assert(offsetof(struct vfio_pasid_stock_ops, own_look) == 88);
+static_assert(offsetof(struct vfio_pasid_stock_ops, own_sum) == 96);
 
 /* Checked by Parameters::read() in kernel/params.rs. */
 unsigned int vfio_pasid_param_quota = 1000;

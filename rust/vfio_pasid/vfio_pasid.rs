@@ -13,8 +13,10 @@ mod counters;
 mod default_pasid;
 mod exports;
 mod handle;
+mod held;
 mod hot_reset;
 mod kernel;
+mod limit;
 mod mapping;
 mod memory;
 mod mm;
@@ -35,7 +37,7 @@ use ::kernel::{
 use crate::{
     counters::Counters,
     handle::Handles,
-    kernel::{global::Global, params::Parameters, work::Workqueue},
+    kernel::{global::Global, params::Parameters, records, work::Workqueue},
     mm::Registry,
     numbers::NumberSpace, //
 };
@@ -85,6 +87,7 @@ impl ::kernel::InPlaceModule for VfioPasid {
             counters <- debugfs.read_only_file(c"in_use", Counters::new()),
             _: {
                 MODULE.set(this);
+                records::create();
             },
         })
     }

@@ -17,6 +17,7 @@ use super::group::Group;
 extern "C" {
     fn vfio_pasid_helper_to_pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev;
     fn vfio_pasid_helper_domain_ids(dev: *mut bindings::device) -> c_long;
+    fn vfio_pasid_helper_dev_name(dev: *mut bindings::device, name: *mut u8, room: usize) -> usize;
 }
 
 /// A device that stays in its IOMMU group for `'a`.
@@ -39,6 +40,21 @@ impl GroupDevice<'_> {
 
     pub(super) fn as_ptr(self) -> *mut bindings::device {
         self.0.as_ptr()
+    }
+
+    /// The number of the device's group.
+    pub(crate) fn group_number(self) -> u32 {
+        // SAFETY: By the type invariant it has a group. Numbers are not negative.
+        unsafe { bindings::iommu_group_id((*self.as_ptr()).iommu_group) as u32 }
+    }
+
+    /// What the device is called in sysfs, such as `0000:00:12.0`.
+    pub(crate) fn name(self) -> DeviceName {
+        let mut name = [0; DEVICE_NAME];
+        // SAFETY: By the type invariant; there is room for so many bytes.
+        let len =
+            unsafe { vfio_pasid_helper_dev_name(self.as_ptr(), name.as_mut_ptr(), name.len()) };
+        DeviceName { name, len }
     }
 
     /// Whether the device is in the group at `group`.
@@ -106,6 +122,23 @@ impl GroupDevice<'_> {
                 bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
             )
         }
+    }
+}
+
+/// Bytes of a device's name; what is longer is cut.
+const DEVICE_NAME: usize = 64;
+
+/// What a device is called.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceName {
+    name: [u8; DEVICE_NAME],
+    len: usize,
+}
+
+impl DeviceName {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.name[..self.len]
     }
 }
 

@@ -20,7 +20,7 @@ impl<T: Sync> Global<T> {
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// Publishes the state: the last step of the module's init, which is then fully initialised.
+    /// Publishes the state, which is then fully initialised: the end of the module's init.
     pub(crate) fn set(&self, state: NonNull<T>) {
         // INVARIANT: Module state is pinned in a static, and its drop calls `clear()` first.
         self.0.store(state.as_ptr(), Ordering::Release);
@@ -34,7 +34,8 @@ impl<T: Sync> Global<T> {
     /// The state.
     ///
     /// Called only below exported functions: their callers depend on this module by symbol, so
-    /// they are loaded after its init has ended and gone before its exit begins.
+    /// they are loaded after its init has ended and gone before its exit begins. And below the file
+    /// of `records.c`, which comes after `set()`: who has it open keeps the module.
     pub(crate) fn get(&self) -> &T {
         let state = self.0.load(Ordering::Acquire);
         assert!(!state.is_null());

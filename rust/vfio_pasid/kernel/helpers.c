@@ -4,6 +4,8 @@
  * `kernel` crate offers, as small as can be; used only by the files beside this
  * one.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
@@ -12,7 +14,11 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pid.h>
+#include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
@@ -182,6 +188,47 @@ struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev)
 	return dev_is_pci(dev) ? to_pci_dev(dev) : NULL;
 }
 
+/* Returns how long the name is, at most @room. */
+size_t vfio_pasid_helper_dev_name(struct device *dev, char *name, size_t room)
+{
+	size_t len = min(strlen(dev_name(dev)), room);
+
+	memcpy(name, dev_name(dev), len);
+	return len;
+}
+
+/* The process of @task, referenced, and in @comm what it is called. */
+struct pid *vfio_pasid_helper_maker(struct task_struct *task, char *comm)
+{
+	guard(rcu)();
+	strscpy_pad(comm, task->group_leader->comm, TASK_COMM_LEN);
+	return get_pid(task_tgid(task));
+}
+
+struct pid *vfio_pasid_helper_get_pid(struct pid *pid)
+{
+	return get_pid(pid);
+}
+
+/*
+ * The number of the process as the caller knows it. 0 if it is gone, or has
+ * another address space by now, or is not to be seen from there.
+ */
+u32 vfio_pasid_helper_pid_of(struct pid *pid, struct mm_struct *mm)
+{
+	struct task_struct *leader, *thread;
+
+	guard(rcu)();
+	leader = pid_task(pid, PIDTYPE_TGID);
+	if (!leader)
+		return 0;
+	/* The leader may have ended before others. */
+	for_each_thread(leader, thread)
+		if (READ_ONCE(thread->mm) == mm)
+			return pid_vnr(pid);
+	return 0;
+}
+
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device)
 {
 	return device->dev;
@@ -215,6 +262,41 @@ void vfio_pasid_helper_warn_not_attached(void)
 void vfio_pasid_helper_warn_short_unmap(void)
 {
 	WARN_ONCE(1, "iommu_unmap_fast() unmapped less than it was asked to\n");
+}
+
+/*
+ * A process can meet a limit as often as it likes, but only for itself: @kind is
+ * which, and each has a rate of its own. Names can have any characters.
+ */
+void vfio_pasid_helper_limit_met(unsigned int kind, const char *limit, u64 value,
+				 const char *device, size_t len)
+{
+	static struct ratelimit_state states[] = {
+		[0 ... 7] = RATELIMIT_STATE_INIT("vfio_pasid limits",
+						 DEFAULT_RATELIMIT_INTERVAL,
+						 DEFAULT_RATELIMIT_BURST),
+	};
+	char comm[TASK_COMM_LEN];
+
+	if (!__ratelimit(&states[kind % ARRAY_SIZE(states)]))
+		return;
+	strscpy_pad(comm, current->group_leader->comm, sizeof(comm));
+	pr_notice("%*pE[%d]: %s=%llu is used up%s%*pE\n", (int)strlen(comm),
+		  comm, task_tgid_nr(current), limit, value,
+		  len ? ", wanted for " : "", (int)len, device);
+}
+
+/* What the caller, which has @mm, may have locked, unless there is no limit. */
+bool vfio_pasid_helper_lockable_pages(struct mm_struct *mm, unsigned long *limit,
+				      unsigned long *left)
+{
+	unsigned long locked = READ_ONCE(mm->locked_vm);
+
+	if (capable(CAP_IPC_LOCK) || rlimit(RLIMIT_MEMLOCK) == RLIM_INFINITY)
+		return false;
+	*limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	*left = *limit > locked ? *limit - locked : 0;
+	return true;
 }
 
 /* Pinned. A member that is being unregistered is passed over. */

@@ -13,7 +13,9 @@ struct mm_struct;
 struct mutex;
 struct page;
 struct pci_dev;
+struct pid;
 struct scatterlist;
+struct task_struct;
 struct vfio_device;
 struct wait_queue_head;
 struct workqueue_struct;
@@ -44,12 +46,20 @@ bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,
 					    unsigned long seq);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 long vfio_pasid_helper_domain_ids(struct device *dev);
+size_t vfio_pasid_helper_dev_name(struct device *dev, char *name, size_t room);
+struct pid *vfio_pasid_helper_maker(struct task_struct *task, char *comm);
+struct pid *vfio_pasid_helper_get_pid(struct pid *pid);
+u32 vfio_pasid_helper_pid_of(struct pid *pid, struct mm_struct *mm);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
 bool vfio_pasid_helper_vfio_pin(struct vfio_device *device);
 void vfio_pasid_helper_vfio_unpin(struct vfio_device *device);
 int vfio_pasid_helper_vfio_set_lock(struct vfio_device *device);
 void vfio_pasid_helper_vfio_set_unlock(struct vfio_device *device);
 void vfio_pasid_helper_warn_not_attached(void);
+void vfio_pasid_helper_limit_met(unsigned int kind, const char *limit, u64 value,
+				 const char *device, size_t len);
+bool vfio_pasid_helper_lockable_pages(struct mm_struct *mm, unsigned long *limit,
+				      unsigned long *left);
 void vfio_pasid_helper_warn_short_unmap(void);
 struct vfio_device *vfio_pasid_helper_vfio_set_find(struct vfio_device *device,
 						    struct device *dev);

@@ -16,6 +16,7 @@ use kernel::{
 
 use super::{
     group::Group,
+    sched::{cond_resched, fatal_signal_pending},
     vfio::{vfio_device, PinnedDevice}, //
 };
 use crate::{
@@ -58,6 +59,16 @@ pub(crate) struct vfio_pasid_own_map {
 type See =
     unsafe extern "C" fn(context: *mut c_void, start: u64, last: u64, own: *mut c_void) -> bool;
 
+/// Of `container.h`, which documents it.
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub(crate) struct vfio_pasid_own_sum {
+    space: vfio_pasid_own_space,
+    mappings: u64,
+    bytes: u64,
+    next: u64,
+}
+
 /// `struct vfio_pasid_stock_ops` of `container.h`, which documents it.
 #[repr(C)]
 pub(crate) struct StockOps {
@@ -84,6 +95,7 @@ pub(crate) struct StockOps {
         see: See,
         context: *mut c_void,
     ) -> c_int,
+    own_sum: unsafe extern "C" fn(data: *mut c_void, sum: *mut vfio_pasid_own_sum) -> c_int,
 }
 
 /// `symbols.c` asserts the same of the C structures.
@@ -98,7 +110,11 @@ const _: () = {
     assert!(offset_of!(vfio_pasid_own_map, commit) == 32);
     assert!(offset_of!(vfio_pasid_own_map, context) == 40);
     assert!(offset_of!(vfio_pasid_own_map, prot) == 48);
-    assert!(size_of::<StockOps>() == 96);
+    assert!(size_of::<vfio_pasid_own_sum>() == 48);
+    assert!(offset_of!(vfio_pasid_own_sum, mappings) == 24);
+    assert!(offset_of!(vfio_pasid_own_sum, bytes) == 32);
+    assert!(offset_of!(vfio_pasid_own_sum, next) == 40);
+    assert!(size_of::<StockOps>() == 104);
     assert!(offset_of!(StockOps, open) == 8);
     assert!(offset_of!(StockOps, release) == 16);
     assert!(offset_of!(StockOps, ioctl) == 24);
@@ -110,6 +126,7 @@ const _: () = {
     assert!(offset_of!(StockOps, own_map) == 72);
     assert!(offset_of!(StockOps, own_unmap) == 80);
     assert!(offset_of!(StockOps, own_look) == 88);
+    assert!(offset_of!(StockOps, own_sum) == 96);
 };
 
 // SAFETY: The table is constant, and its functions may be called on any thread.
@@ -129,6 +146,16 @@ pub(crate) struct OwnSpace {
     pub(crate) aperture: Interval,
     /// The page sizes that can be mapped, a bit for each.
     pub(crate) page_sizes: u64,
+}
+
+/// What the own space maps, by whatever ioctl.
+pub(crate) struct OwnSum {
+    /// From the first to the last IO address that can be mapped.
+    pub(crate) aperture: Interval,
+    /// How many mappings there are.
+    pub(crate) mappings: u64,
+    /// How many bytes they have.
+    pub(crate) bytes: u64,
 }
 
 /// Something of the own space.
@@ -387,6 +414,46 @@ impl Stock {
             aperture: Interval::new(space.iova_start, space.iova_last).ok_or(ERANGE)?,
             page_sizes: space.pgsize_bitmap,
         })
+    }
+}
+
+impl Stock {
+    /// Adds up what the own space maps, a few hundred mappings at a time; what changes meanwhile may
+    /// be missed. `None` if stock code is busy with it: it is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a fatal signal came first.
+    pub(crate) fn own_sum(&self) -> Result<Option<OwnSum>> {
+        let mut sum = vfio_pasid_own_sum {
+            space: vfio_pasid_own_space {
+                iova_start: 0,
+                iova_last: 0,
+                pgsize_bitmap: 0,
+            },
+            mappings: 0,
+            bytes: 0,
+            next: 0,
+        };
+        loop {
+            // SAFETY: By the type invariant; `sum` outlives the call.
+            if unsafe { (self.ops.own_sum)(self.as_ptr(), &mut sum) } != 0 {
+                return Ok(None);
+            }
+            if sum.next == 0 {
+                break;
+            }
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            cond_resched();
+        }
+        let aperture = Interval::new(sum.space.iova_start, sum.space.iova_last);
+        Ok(aperture.map(|aperture| OwnSum {
+            aperture,
+            mappings: sum.mappings,
+            bytes: sum.bytes,
+        }))
     }
 }
 

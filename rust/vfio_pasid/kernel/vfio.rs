@@ -45,6 +45,16 @@ pub(super) struct SetId(pub(super) usize);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity(usize);
 
+impl Identity {
+    /// Not above any.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// Above this one, and not above any other that is.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
 /// A device that VFIO keeps registered: its driver stays bound until this is dropped.
 ///
 /// # Invariants

@@ -184,20 +184,24 @@ TEST_F_TIMEOUT(close_race, ours_is_safe, PATIENCE)
 	struct sequence sequence = { .state = 5 };
 	struct race *race = &self->race;
 	long last = rounds(), round;
-	pthread_t stock, ours;
+	pthread_t stock, ours, watch;
+	void *reads = NULL;
 	int ret = 0;
 
 	ASSERT_LT(0, last);
 	ASSERT_EQ(0, use_type1(TYPE1_SHIM));
 	ASSERT_EQ(0, pthread_create(&stock, NULL, call_stock_ioctls, race));
 	ASSERT_EQ(0, pthread_create(&ours, NULL, call_our_ioctls, race));
+	ASSERT_EQ(0, pthread_create(&watch, NULL, watch_held, &race->stop));
 	for (round = 0; round < last && !ret && !race->wrong; round++)
 		ret = open_and_close(race, &sequence);
 	__atomic_store_n(&race->stop, true, __ATOMIC_RELAXED);
 	pthread_join(stock, NULL);
 	pthread_join(ours, NULL);
+	pthread_join(watch, &reads);
 
 	EXPECT_EQ(0, ret);
+	EXPECT_LT(0, (long)reads);
 	EXPECT_FALSE(race->wrong) {
 		TH_LOG("%s", race->what);
 	}

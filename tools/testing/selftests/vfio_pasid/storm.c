@@ -701,15 +701,18 @@ static int start_storm(pthread_t *threads)
 		pthread_create(&threads[started++], NULL, share_all,
 			       (void *)(100 + i));
 	pthread_create(&threads[started++], NULL, break_all, (void *)200);
+	/* The last: what it returns is looked at. */
+	pthread_create(&threads[started++], NULL, watch_held, &storm.stop);
 	return started;
 }
 
 /* Until it hears of it. */
 static void storm_until_told(int socket, void *arg)
 {
-	pthread_t threads[OWNERS + SHARERS + 1];
+	pthread_t threads[OWNERS + SHARERS + 2];
 	struct inventory sum = { 0 };
 	int started = start_storm(threads);
+	void *reads = NULL;
 
 	(void)arg;
 	say(socket, started);
@@ -718,7 +721,8 @@ static void storm_until_told(int socket, void *arg)
 	hear(socket);
 	__atomic_store_n(&storm.stop, true, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+		pthread_join(threads[i], &reads);
+	expect("reads of who holds what", (long)reads, (long)reads > 0, 1);
 	clear_shared();
 	for (int i = 0; i < OWNERS; i++) {
 		count(&storm.owners[i], &sum);

@@ -972,6 +972,34 @@ void wait_for_closing(void)
 		usleep(1000);
 }
 
+static int read_held(void)
+{
+	int fd = open("/sys/kernel/debug/vfio_pasid/held", O_RDONLY | O_CLOEXEC);
+	char text[PAGE];
+	ssize_t size;
+
+	if (fd < 0)
+		return -errno;
+	while ((size = read(fd, text, sizeof(text))) > 0)
+		;
+	if (size)
+		size = -errno;
+	close(fd);
+	return size;
+}
+
+void *watch_held(void *stop)
+{
+	long reads = 0, ret = 0;
+
+	while (!ret && !__atomic_load_n((bool *)stop, __ATOMIC_RELAXED)) {
+		ret = read_held();
+		reads++;
+		usleep(100000);
+	}
+	return (void *)(ret ?: reads);
+}
+
 long count_of(const char *kind)
 {
 	wait_for_closing();

@@ -226,6 +226,12 @@ int free_caches(void);
 /* How many pins (FOLL_PIN) there are in the system, one a page of each range. */
 long pinned_pages(void);
 
+/*
+ * A thread that reads who holds what (debugfs' vfio_pasid/held) ten times a
+ * second, until the bool at @stop is set. How often it has, or an error.
+ */
+void *watch_held(void *stop);
+
 /* The number behind @name at the start of a line of the file. */
 long number_in(const char *path, const char *name);
 

@@ -17,5 +17,6 @@ run memory_mapped
 run aux_dma
 run aux_race
 run aux_invalidate
+run held
 run noise
 run storm
