@@ -87,7 +87,7 @@ fn capabilities(container: &Container, group: u32) -> Result<()> {
 
 /// Registers memory, whose first two pages have something to say.
 fn register(container: &Container, locked: u64) -> Result<RegisteredMemory> {
-    let memory = MmapRegion::new(MEMORY as usize)?;
+    let memory = MmapRegion::<()>::new(MEMORY as usize)?;
     memory.as_volatile_slice().write_slice(FIRST, 0)?;
     memory
         .as_volatile_slice()

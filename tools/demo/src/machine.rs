@@ -13,7 +13,10 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use vfio_pasid::PciFunction;
 
-use crate::story::{chapter, line};
+use crate::{
+    driver::{bind_to_vfio, release_from_vfio},
+    story::{chapter, line},
+};
 
 /// How many PASIDs a process may hold in the story.
 pub const QUOTA: u32 = 4;
@@ -67,9 +70,7 @@ impl SetUp {
         );
 
         for device in &devices {
-            device
-                .bind_to_vfio()
-                .with_context(|| format!("cannot bind {device} to vfio-pci"))?;
+            bind_to_vfio(*device)?;
             line(
                 format!("{device}, {}", device.id()?),
                 format!("bound to vfio-pci, IOMMU group {}", device.iommu_group()?),
@@ -103,7 +104,7 @@ impl SetUp {
     fn release_devices(&self) -> Result<Vec<String>> {
         let mut drivers = Vec::new();
         for device in &self.devices {
-            device.release_from_vfio()?;
+            release_from_vfio(*device)?;
             let driver = device.driver()?;
             drivers.push(driver.unwrap_or_else(|| "none".to_owned()));
         }

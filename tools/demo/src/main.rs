@@ -7,6 +7,7 @@
 
 mod aux;
 mod device;
+mod driver;
 mod hot_reset;
 mod machine;
 mod own;

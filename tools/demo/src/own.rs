@@ -32,7 +32,7 @@ pub fn run(functions: [PciFunction; 2]) -> Result<()> {
         "One buffer for {first} and {second}, each in a container of its own"
     ));
     let containers = [OpenContainer::new(first)?, OpenContainer::new(second)?];
-    let memory = Arc::new(MmapRegion::new(MEMORY as usize)?);
+    let memory = Arc::new(MmapRegion::<()>::new(MEMORY as usize)?);
     memory.as_volatile_slice().write_slice(MESSAGE, 0)?;
 
     let spaces = containers.each_ref().map(|open| open.container.own_space());

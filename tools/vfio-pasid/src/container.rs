@@ -11,10 +11,10 @@ use std::{
 
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio::{VFIO_TYPE1v2_IOMMU, VFIO_API_VERSION, VFIO_TYPE1_IOMMU};
-use vm_memory::MmapRegion;
+use vm_memory::{bitmap::Bitmap, MmapRegion};
 
 use crate::{
-    aux::{AuxOptions, AuxSpace, Iovas},
+    aux_space::{AuxOptions, AuxSpace, Iovas},
     error::{self, Error, Result},
     hot_reset::HotReset,
     memory::RegisteredMemory,
@@ -87,10 +87,29 @@ impl Container {
     /// VFIO has a version of its API that this crate does not know.
     pub fn open() -> Result<Self> {
         let file = error::open(Path::new("/dev/vfio/vfio"))?;
-        if sys::get_api_version(file.as_fd())? != VFIO_API_VERSION {
+        Self::checked(file.into())
+    }
+
+    /// The container of a program that has one already: its own descriptor is duplicated, and both
+    /// are the same container. Programs with a descriptor to give away use
+    /// [`Container::from`](#impl-From<OwnedFd>-for-Container).
+    ///
+    /// Its IOMMU type (`VFIO_SET_IOMMU`) is one of [`IommuType`], and this process has set it.
+    /// [`crate::adopting`] shows how to get at the descriptor of vfio-ioctls and of DPDK.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` if the descriptor is not that of a container; `EMFILE` if the process may have no
+    /// more descriptors; `EPROTONOSUPPORT` as [`Container::open`].
+    pub fn adopt(container: BorrowedFd<'_>) -> Result<Self> {
+        Self::checked(error::duplicate(container)?)
+    }
+
+    fn checked(fd: OwnedFd) -> Result<Self> {
+        if sys::get_api_version(fd.as_fd())? != VFIO_API_VERSION {
             return Err(Error::new("VFIO_GET_API_VERSION", Errno::EPROTONOSUPPORT));
         }
-        Ok(Self::from(OwnedFd::from(file)))
+        Ok(Self::from(fd))
     }
 
     /// What the loaded module can do: nothing if it is the kernel's stock type1.
@@ -163,7 +182,8 @@ impl Container {
     /// process's locked memory, once for all containers that register the very same range.
     ///
     /// Its start and size are multiples of the page size. Contiguous memory (huge pages) is faster
-    /// to map.
+    /// to map. Of a region of guest memory (`GuestRegionMmap`), it is what `get_mmap()` returns,
+    /// whichever bitmap it has.
     ///
     /// # Errors
     ///
@@ -174,7 +194,10 @@ impl Container {
     /// `region_limit` allows; `ENOMEM`, also above `RLIMIT_MEMLOCK`; `EINTR` also if any signal
     /// came while another thread was registering or unregistering something that overlaps; and
     /// what every ioctl may return (see [`Container::alloc_pasid`]).
-    pub fn register_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
+    pub fn register_memory<B: Bitmap>(
+        &self,
+        memory: Arc<MmapRegion<B>>,
+    ) -> Result<RegisteredMemory<B>> {
         RegisteredMemory::new(self.clone(), memory, false)
     }
 
@@ -183,7 +206,10 @@ impl Container {
     /// # Errors
     ///
     /// As there, but the memory need not be writable, and must not be registered as such.
-    pub fn register_read_only_memory(&self, memory: Arc<MmapRegion>) -> Result<RegisteredMemory> {
+    pub fn register_read_only_memory<B: Bitmap>(
+        &self,
+        memory: Arc<MmapRegion<B>>,
+    ) -> Result<RegisteredMemory<B>> {
         RegisteredMemory::new(self.clone(), memory, true)
     }
 

@@ -2,7 +2,12 @@
 
 //! What can go wrong: a call, and its errno.
 
-use std::{borrow::Cow, fmt, fs, io, path::Path};
+use std::{
+    borrow::Cow,
+    fmt, fs, io,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use nix::errno::Errno;
 
@@ -122,8 +127,11 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| Error::on_path("read", path, &error))
 }
 
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| Error::on_path("write", path, &error))
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned().map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        Error::new("fcntl F_DUPFD_CLOEXEC", errno)
+    })
 }
 
 /// The last component of what a symbolic link points to, or nothing if there is no such link.

@@ -63,9 +63,11 @@
 //! [`vm_memory`] is what VMMs in Rust keep guest memory in: devices may change it at any time, so
 //! there are no references to what is in there.
 //!
-//! Everything else that VFIO offers works on the descriptors that [`std::os::fd::AsFd`] lends.
+//! Everything else that VFIO offers works on the descriptors that [`std::os::fd::AsFd`] lends. A
+//! program that has a container already, of vfio-ioctls or DPDK, keeps it: see [`adopting`].
 
-mod aux;
+pub mod adopting;
+mod aux_space;
 mod container;
 mod error;
 mod group;
@@ -79,7 +81,7 @@ mod region;
 mod sys;
 pub mod uapi;
 
-pub use aux::{AuxInfo, AuxOptions, AuxSpace, Iovas, MappingInfo};
+pub use aux_space::{AuxInfo, AuxOptions, AuxSpace, Iovas, MappingInfo};
 pub use container::{Container, Features, IommuType, OwnWindow};
 pub use error::{Error, Result};
 pub use group::{Device, Group};
@@ -92,3 +94,8 @@ pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;
 pub use region::Region;
 pub use vm_memory;
+
+/// The example of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,7 +4,11 @@
 
 use std::os::fd::AsFd;
 
-use crate::{aux::Iovas, container::Container, error::Result, memory::RegisteredMemory, sys, uapi};
+use vm_memory::bitmap::Bitmap;
+
+use crate::{
+    aux_space::Iovas, container::Container, error::Result, memory::RegisteredMemory, sys, uapi,
+};
 
 bitflags::bitflags! {
     /// What devices may do with mapped memory: one of the two, or both.
@@ -32,19 +36,19 @@ bitflags::bitflags! {
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping a mapping unmaps it"]
-pub struct Mapping<'a> {
+pub struct Mapping<'a, B: Bitmap = ()> {
     /// Nothing once the mapping has been handed out or unmapped.
     space: Option<(&'a Container, u32)>,
-    memory: &'a RegisteredMemory,
+    memory: &'a RegisteredMemory<B>,
     iovas: Iovas,
 }
 
-impl<'a> Mapping<'a> {
+impl<'a, B: Bitmap> Mapping<'a, B> {
     /// Maps `iovas` of the space that `pasid` names to `memory` from `offset` bytes on.
     pub(crate) fn new(
         container: &'a Container,
         pasid: u32,
-        memory: &'a RegisteredMemory,
+        memory: &'a RegisteredMemory<B>,
         offset: u64,
         iovas: Iovas,
         access: Access,
@@ -64,7 +68,7 @@ impl<'a> Mapping<'a> {
     }
 
     /// The memory that it maps a part of.
-    pub fn memory(&self) -> &'a RegisteredMemory {
+    pub fn memory(&self) -> &'a RegisteredMemory<B> {
         self.memory
     }
 
@@ -95,7 +99,7 @@ impl<'a> Mapping<'a> {
     }
 }
 
-impl Drop for Mapping<'_> {
+impl<B: Bitmap> Drop for Mapping<'_, B> {
     fn drop(&mut self) {
         // It fails if the space went with its container, or if this is a forked child, whose space
         // it is not. Nothing is left to do in either case.

@@ -4,7 +4,7 @@
 
 use std::{os::fd::AsFd, sync::Arc};
 
-use vm_memory::MmapRegion;
+use vm_memory::{bitmap::Bitmap, MmapRegion};
 
 use crate::{container::Container, error::Result, sys, uapi};
 
@@ -13,18 +13,23 @@ use crate::{container::Container, error::Result, sys, uapi};
 ///
 /// It is unregistered when dropped. A [`crate::Mapping`] borrows it, so that does not happen while
 /// it is mapped.
+///
+/// `B` is what the memory tracks dirty pages with, often
+/// [`AtomicBitmap`](vm_memory::bitmap::AtomicBitmap). What devices write is not in there: no IOMMU
+/// tells of it. Who migrates a guest takes all that is mapped with [`crate::Access::WRITE`] for
+/// dirty.
 #[derive(Debug)]
 #[must_use = "dropping registered memory unregisters it"]
-pub struct RegisteredMemory {
+pub struct RegisteredMemory<B: Bitmap = ()> {
     container: Container,
-    memory: Arc<MmapRegion>,
+    memory: Arc<MmapRegion<B>>,
     unregistered: bool,
 }
 
-impl RegisteredMemory {
+impl<B: Bitmap> RegisteredMemory<B> {
     pub(crate) fn new(
         container: Container,
-        memory: Arc<MmapRegion>,
+        memory: Arc<MmapRegion<B>>,
         read_only: bool,
     ) -> Result<Self> {
         let flags = if read_only {
@@ -43,7 +48,7 @@ impl RegisteredMemory {
 
     /// The memory. Devices may write it while it is mapped, so read it through
     /// [`vm_memory::VolatileMemory`], and take nothing in there for granted.
-    pub fn memory(&self) -> &Arc<MmapRegion> {
+    pub fn memory(&self) -> &Arc<MmapRegion<B>> {
         &self.memory
     }
 
@@ -61,7 +66,7 @@ impl RegisteredMemory {
     }
 }
 
-impl Drop for RegisteredMemory {
+impl<B: Bitmap> Drop for RegisteredMemory<B> {
     fn drop(&mut self) {
         if !self.unregistered {
             let (vaddr, size) = range(&self.memory);
@@ -74,6 +79,6 @@ impl Drop for RegisteredMemory {
 }
 
 /// Where `memory` starts, and its size in bytes.
-fn range(memory: &MmapRegion) -> (u64, u64) {
+fn range<B: Bitmap>(memory: &MmapRegion<B>) -> (u64, u64) {
     (memory.as_ptr() as u64, memory.size() as u64)
 }

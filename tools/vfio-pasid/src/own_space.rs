@@ -4,8 +4,10 @@
 
 use std::os::fd::AsFd;
 
+use vm_memory::bitmap::Bitmap;
+
 use crate::{
-    aux::{AuxInfo, Iovas},
+    aux_space::{AuxInfo, Iovas},
     container::Container,
     error::Result,
     mapping::{Access, Mapping},
@@ -34,13 +36,13 @@ impl OwnSpace {
     /// As [`AuxSpace::map`](crate::AuxSpace::map), and `EEXIST` also for what `VFIO_IOMMU_MAP_DMA`
     /// mapped there; `ENOSPC` also if the container has as many mappings as `dma_entry_limit`
     /// allows; `EBUSY` while virtual addresses are updated (`VFIO_DMA_UNMAP_FLAG_VADDR`).
-    pub fn map<'a>(
+    pub fn map<'a, B: Bitmap>(
         &'a self,
-        memory: &'a RegisteredMemory,
+        memory: &'a RegisteredMemory<B>,
         offset: u64,
         iovas: Iovas,
         access: Access,
-    ) -> Result<Mapping<'a>> {
+    ) -> Result<Mapping<'a, B>> {
         let pasid = VFIO_AUX_OWN_SPACE;
         Mapping::new(&self.container, pasid, memory, offset, iovas, access)
     }

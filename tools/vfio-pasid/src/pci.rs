@@ -80,40 +80,6 @@ impl PciFunction {
     pub fn driver(&self) -> Result<Option<String>> {
         error::link_name(&self.attribute("driver"))
     }
-
-    /// Takes it from its driver, if it has one, and gives it to vfio-pci.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if there is no such function; `ENODEV` if vfio-pci did not take it: it is not
-    /// loaded, or the kernel's log says why.
-    pub fn bind_to_vfio(&self) -> Result<()> {
-        error::write(&self.attribute("driver_override"), "vfio-pci")?;
-        self.rebind()?;
-        match self.driver()?.as_deref() {
-            Some("vfio-pci") => Ok(()),
-            _ => Err(Error::new(
-                format!("bind {self} to vfio-pci"),
-                Errno::ENODEV,
-            )),
-        }
-    }
-
-    /// Takes it from vfio-pci and gives it to the driver that the kernel would choose, if any.
-    ///
-    /// Waits until nobody has it open any more.
-    pub fn release_from_vfio(&self) -> Result<()> {
-        error::write(&self.attribute("driver_override"), "\n")?;
-        self.rebind()
-    }
-
-    fn rebind(&self) -> Result<()> {
-        let address = self.to_string();
-        if self.driver()?.is_some() {
-            error::write(&self.attribute("driver/unbind"), &address)?;
-        }
-        error::write(&Path::new(BUS).join("drivers_probe"), &address)
-    }
 }
 
 impl fmt::Display for PciFunction {

@@ -12,10 +12,10 @@ use std::{
 
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio::{vfio_group_status, vfio_region_info};
-use vm_memory::MmapRegion;
+use vm_memory::{bitmap::Bitmap, MmapRegion};
 
 use crate::{
-    aux::Iovas,
+    aux_space::Iovas,
     error::{Error, Result},
     uapi::{
         AuxAttach, AuxCreate, AuxDestroy, AuxEntry, AuxInfo, AuxMap, AuxUnmap, HotResetDevice,
@@ -253,11 +253,11 @@ pub(crate) fn aux_detach(container: BorrowedFd<'_>, pasid: u32, group: u32) -> R
 /// # Errors
 ///
 /// As the ioctl, and `ENOENT` if `memory` has not so much.
-pub(crate) fn aux_map(
+pub(crate) fn aux_map<B: Bitmap>(
     container: BorrowedFd<'_>,
     pasid: u32,
     flags: u32,
-    memory: &MmapRegion,
+    memory: &MmapRegion<B>,
     offset: u64,
     iovas: Iovas,
 ) -> Result<()> {
@@ -420,7 +420,7 @@ mod tests {
     fn nothing_behind_the_memory_is_mapped() {
         // Whatever comes to the ioctl is refused, with ENOTTY.
         let file = File::open("/dev/null").expect("/dev/null");
-        let memory = MmapRegion::new(0x4000).expect("memory");
+        let memory: MmapRegion = MmapRegion::new(0x4000).expect("memory");
         let map = |offset, size| {
             let iovas = Iovas { start: 0, size };
             aux_map(file.as_fd(), 1, 0, &memory, offset, iovas)

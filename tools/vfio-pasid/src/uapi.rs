@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The numbers and structures of `include/uapi/linux/vfio_pasid.h`, under their C names less the
-//! prefix. That header documents them; `tests/layout.rs` compares the two.
+//! prefix. That header documents them; the package `uapi-check` compares the two.
 
 use nix::{libc::c_ulong, request_code_none};
 use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};

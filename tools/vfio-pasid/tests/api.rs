@@ -4,10 +4,19 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use vfio_pasid::{
-    vm_memory::MmapRegion, AuxOptions, Container, Errno, IommuType, PciFunction, ANY_PASID,
+    vm_memory::{
+        bitmap::AtomicBitmap, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, MmapRegion,
+    },
+    Access, AuxOptions, AuxSpace, Container, Errno, IommuType, Iovas, Mapping, PciFunction,
+    RegisteredMemory, ANY_PASID,
 };
 
 /// Something that takes no VFIO ioctl.
@@ -18,7 +27,7 @@ fn not_a_container() -> Container {
 #[test]
 fn an_error_names_the_ioctl_and_the_errno() {
     let container = not_a_container();
-    let memory = Arc::new(MmapRegion::new(4096).expect("memory"));
+    let memory: Arc<MmapRegion> = Arc::new(MmapRegion::new(4096).expect("memory"));
     let errors = [
         container.features().map(drop).expect_err("no container"),
         container
@@ -105,6 +114,47 @@ fn a_missing_function_is_an_error() {
         function.iommu_group().expect_err("none").errno(),
         Errno::ENODEV
     );
-    let error = function.bind_to_vfio().expect_err("none");
-    assert_eq!(error.errno(), Errno::ENOENT);
+    assert_eq!(function.driver().expect("no driver"), None);
+}
+
+#[test]
+fn only_a_container_is_adopted() {
+    let file = File::open("/dev/null").expect("/dev/null");
+    let error = Container::adopt(file.as_fd()).map(drop);
+    let error = error.expect_err("no container");
+    assert_eq!(error.call(), "VFIO_GET_API_VERSION");
+    assert_eq!(error.errno(), Errno::ENOTTY);
+    file.metadata().expect("still open");
+}
+
+/// What a VMM has: guest memory with a bitmap of dirty pages.
+#[test]
+fn guest_memory_with_a_bitmap_is_memory() {
+    let guest = GuestMemoryMmap::<AtomicBitmap>::from_ranges(&[(GuestAddress(0), 0x4000)]);
+    let guest = guest.expect("guest memory");
+    let container = not_a_container();
+    for region in guest.iter() {
+        let registered = container.register_memory(region.get_mmap()).map(drop);
+        assert_eq!(registered.expect_err("none").errno(), Errno::ENOTTY);
+        let registered = container
+            .register_read_only_memory(region.get_mmap())
+            .map(drop);
+        assert_eq!(registered.expect_err("none").errno(), Errno::ENOTTY);
+    }
+}
+
+/// Both kinds in one space; only that it compiles can be said without one.
+#[allow(dead_code, reason = "it is compiled")]
+fn memory_of_both_kinds_is_mapped(
+    space: &AuxSpace,
+    plain: &RegisteredMemory,
+    tracked: &RegisteredMemory<AtomicBitmap>,
+) -> vfio_pasid::Result<u64> {
+    let page = |start| Iovas {
+        start,
+        size: 0x1000,
+    };
+    let first: Mapping<'_> = space.map(plain, 0, page(0), Access::READ)?;
+    let second: Mapping<'_, AtomicBitmap> = space.map(tracked, 0, page(0x1000), Access::WRITE)?;
+    Ok(first.iovas().start + second.memory().memory().size() as u64)
 }

@@ -4,6 +4,8 @@
 
 use std::os::fd::AsFd;
 
+use vm_memory::bitmap::Bitmap;
+
 use crate::{
     container::Container,
     error::Result,
@@ -130,13 +132,13 @@ impl AuxSpace {
     /// mapped there; `EACCES` for [`Access::WRITE`] of memory that is registered read-only;
     /// `ENOSPC` if the process has as many mappings as `mapping_limit` allows; `ENOMEM`; and what
     /// every ioctl may return (see [`Container::alloc_pasid`]).
-    pub fn map<'a>(
+    pub fn map<'a, B: Bitmap>(
         &'a self,
-        memory: &'a RegisteredMemory,
+        memory: &'a RegisteredMemory<B>,
         offset: u64,
         iovas: Iovas,
         access: Access,
-    ) -> Result<Mapping<'a>> {
+    ) -> Result<Mapping<'a, B>> {
         Mapping::new(&self.container, self.pasid, memory, offset, iovas, access)
     }
 
