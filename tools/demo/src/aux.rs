@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::{bail, ensure, Context, Result};
+use pasid_demo::device::{Answer, Fault, Message, TestDevice};
 use vfio_pasid::{
     vm_memory::{Bytes, MmapRegion, VolatileMemory},
     Access, AuxOptions, AuxSpace, Container, Errno, Iovas, Mapping, Pasid, PciFunction,
@@ -12,7 +13,6 @@ use vfio_pasid::{
 };
 
 use crate::{
-    device::{Answer, Fault, Message, TestDevice},
     machine::{counted, locked_memory, nothing_counted},
     owner::OpenContainer,
     story::{chapter, line},

@@ -11,6 +11,9 @@ use std::{
 use anyhow::{ensure, Result};
 use vfio_pasid::{Device, Region};
 
+/// Vendor and device ID.
+pub const TEST_DEVICE: &str = "1234:5041";
+
 /// The PCI command register, and its bits Memory Space Enable and Bus Master Enable (PCI Local Bus
 /// Specification 3.0, section 6.2.2).
 const COMMAND: u64 = 4;

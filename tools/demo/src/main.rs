@@ -6,7 +6,6 @@
 //! told ends the story, with a sentence on stderr and exit status 1.
 
 mod aux;
-mod device;
 mod driver;
 mod hot_reset;
 mod machine;

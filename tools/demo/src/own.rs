@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use anyhow::{bail, ensure, Context, Result};
+use pasid_demo::device::{Message, TestDevice};
 use vfio_pasid::{
     vm_memory::{Bytes, MmapRegion, VolatileMemory},
     Access, Iovas, PciFunction,
 };
 
 use crate::{
-    device::{Message, TestDevice},
     machine::{locked_memory, nothing_counted},
     owner::OpenContainer,
     story::{chapter, line},

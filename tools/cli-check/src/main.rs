@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Tests of `vfio-pasid` (tools/cli) in a guest of `scripts/check`: each command in each situation
+//! that somebody can be in. As the kernel's kselftests, it lists its cases (`-l`), runs those that
+//! are asked for (`-r NAME`), and prints TAP.
+//!
+//! It wants the devices of `boots/cli.boot`, or, as `cli_no_iommu`, none.
+
+mod hold;
+mod situation;
+mod tap;
+
+mod another_program;
+mod denied;
+mod no_iommu;
+mod none;
+mod ours;
+mod stock;
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut arguments = env::args();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<_> = arguments.collect();
+    if let [first, group, address] = arguments.as_slice() {
+        if first == "hold" {
+            return hold::run(group, address);
+        }
+    }
+    let cases = if name.ends_with("cli_no_iommu") {
+        no_iommu::CASES.to_vec()
+    } else {
+        [
+            ours::CASES,
+            another_program::CASES,
+            denied::CASES,
+            stock::CASES,
+            none::CASES,
+        ]
+        .concat()
+    };
+    tap::run(&cases, &arguments)
+}

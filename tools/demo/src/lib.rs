@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What `make run` shares with `vfio-pasid demo`.
+
+pub mod device;
