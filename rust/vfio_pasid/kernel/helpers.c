@@ -16,6 +16,7 @@
 #include <linux/pci.h>
 #include <linux/pid.h>
 #include <linux/ratelimit.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
@@ -222,8 +223,11 @@ u32 vfio_pasid_helper_pid_of(struct pid *pid, struct mm_struct *mm)
 	leader = pid_task(pid, PIDTYPE_TGID);
 	if (!leader)
 		return 0;
-	/* The leader may have ended before others. */
-	for_each_thread(leader, thread)
+	/*
+	 * The leader may have ended before others. for_each_thread() wants
+	 * tasklist_lock where lockdep looks, and modules have not got it.
+	 */
+	list_for_each_entry_rcu(thread, &leader->signal->thread_head, thread_node)
 		if (READ_ONCE(thread->mm) == mm)
 			return pid_vnr(pid);
 	return 0;

@@ -12,6 +12,7 @@ mod tap;
 
 mod another_program;
 mod denied;
+mod example;
 mod no_iommu;
 mod none;
 mod ours;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             denied::CASES,
             stock::CASES,
             none::CASES,
+            example::CASES,
         ]
         .concat()
     };
