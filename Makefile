@@ -27,6 +27,9 @@ all: modules
 install: ## put the modules into /lib/modules/<release>/updates, as root
 	@scripts/install
 
+tool: ## build vfio-pasid, which tells what is there, what to change, who holds it
+	@scripts/tool
+
 run: ## boot the modules in QEMU and see what they do
 	@scripts/run
 
@@ -51,6 +54,9 @@ bench: ## count what it costs, beside what others cost
 bench-publish: ## the same, into Documentation/performance.rst
 	@scripts/bench --publish
 
+readme: ## put what vfio-pasid says in a guest into README.md
+	@scripts/readme
+
 update: ## renew the build root and the kernel trees, with today's packages
 	@scripts/sandbox --update
 	@for series in 7.3 7.2; do scripts/kernel-tree --update $$series; done
@@ -64,4 +70,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules run update
+.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules readme run tool update

@@ -8,20 +8,55 @@ use anyhow::Result;
 use serde_json::json;
 use vfio_pasid::{
     vm_memory::MmapRegion, Access, AuxOptions, Container, Group, IommuType, Iovas, Pasid,
+    PciFunction,
 };
 
 pub const PASIDS: usize = 1000;
 pub const SPACES: usize = 100;
 
-/// Holds with `group` and the device at `address`, until stdin ends.
-pub fn run(group: &str, address: &str) -> ExitCode {
-    match hold(group, address) {
+/// Holds as much as fits on a page with the device at `address`, until stdin ends.
+pub fn show(address: &str) -> ExitCode {
+    exit(show_a_little(address))
+}
+
+fn exit(done: Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn show_a_little(address: &str) -> Result<()> {
+    let container = Container::open()?;
+    let group = Group::open(address.parse::<PciFunction>()?.iommu_group()?)?;
+    group.set_container(&container)?;
+    container.set_iommu(IommuType::Type1v2)?;
+    let _device = group.device(address)?;
+    let memory: Arc<MmapRegion> = Arc::new(MmapRegion::new(64 << 20)?);
+    let registered = container.register_memory(memory)?;
+    let own = container.own_space();
+    let (all, part) = (64 << 20, 2 << 20);
+    let iovas = |start, size| Iovas { start, size };
+    let _all = own.map(&registered, 0, iovas(0, all), Access::READ | Access::WRITE)?;
+    let first = container.create_aux_space(AuxOptions::default())?;
+    first.attach(group.number())?;
+    let _first = first.map(&registered, 0, iovas(0, part), Access::READ)?;
+    let second = container.create_aux_space(AuxOptions {
+        window: Some(iovas(0x10_0000, 0x1000_0000)),
+        ..AuxOptions::default()
+    })?;
+    let _second = second.map(&registered, part, iovas(0x10_0000, part), Access::WRITE)?;
+    println!("held");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Holds with `group` and the device at `address`, until stdin ends.
+pub fn run(group: &str, address: &str) -> ExitCode {
+    exit(hold(group, address))
 }
 
 fn hold(group: &str, address: &str) -> Result<()> {

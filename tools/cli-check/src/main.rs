@@ -20,14 +20,33 @@ mod stock;
 
 use std::{env, process::ExitCode};
 
+use situation::{on_a_terminal, program};
+
+/// Prints what vfio-pasid says to a terminal, without the colours.
+fn show_on_a_terminal(arguments: &[String]) -> ExitCode {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match on_a_terminal(program(&arguments).env("NO_COLOR", "1")) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let mut arguments = env::args();
     let name = arguments.next().unwrap_or_default();
     let arguments: Vec<_> = arguments.collect();
-    if let [first, group, address] = arguments.as_slice() {
-        if first == "hold" {
-            return hold::run(group, address);
-        }
+    // Another program, for the cases and for scripts/readme.
+    match arguments.as_slice() {
+        [word, group, address] if word == "hold" => return hold::run(group, address),
+        [word, address] if word == "show" => return hold::show(address),
+        [word, command @ ..] if word == "terminal" => return show_on_a_terminal(command),
+        _ => {}
     }
     let cases = if name.ends_with("cli_no_iommu") {
         no_iommu::CASES.to_vec()

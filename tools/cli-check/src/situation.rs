@@ -4,7 +4,11 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    io::Read,
+    os::{
+        fd::AsFd,
+        unix::{fs::PermissionsExt, process::CommandExt},
+    },
     path::Path,
     process::{Command, Output, Stdio},
     thread::sleep,
@@ -12,6 +16,7 @@ use std::{
 };
 
 use anyhow::{ensure, Context, Result};
+use nix::pty::openpty;
 use serde_json::Value;
 
 /// The devices of `boots/cli.boot`.
@@ -136,6 +141,24 @@ pub fn give(file: &str, to_nobody: bool) -> Result<()> {
     let owner = if to_nobody { NOBODY } else { 0 };
     std::os::unix::fs::chown(file, Some(owner), Some(owner))?;
     Ok(())
+}
+
+/// What a command says to a terminal.
+pub fn on_a_terminal(command: &mut Command) -> Result<String> {
+    let terminal = openpty(None, None)?;
+    let child = command
+        .stdout(Stdio::from(terminal.slave.as_fd().try_clone_to_owned()?))
+        .env("TERM", "xterm")
+        .spawn();
+    drop(terminal.slave);
+    // It has a copy of the other side.
+    command.stdout(Stdio::null());
+    let mut child = child?;
+    let mut text = Vec::new();
+    // It ends with EIO, when nobody has the other side any more.
+    let _ = fs::File::from(terminal.master).read_to_end(&mut text);
+    child.wait()?;
+    Ok(String::from_utf8_lossy(&text).replace('\r', ""))
 }
 
 /// A file has another mode.

@@ -166,7 +166,7 @@ pub fn all(system: &System, iommus: &[Iommu]) -> Vec<Device> {
             device.width = None;
             device.reasons.push(Reason::SeveralInGroup);
         }
-        if device.group.is_some() && !device.is_bound() {
+        if device.reasons.is_empty() && !device.is_bound() {
             device.reasons.push(Reason::NotBound);
         }
     }

@@ -83,22 +83,22 @@ impl Status {
         let hash = self.srcversion.as_ref();
         let hash = hash.map_or_else(String::new, |hash| styled(DIM, format!(" ({hash})")));
         line(format!(
-            "{:<13}{} {}, kernel {}",
+            "{:<18}{} {}, kernel {}",
             "vfio-pasid", "program", self.program, self.kernel
         ));
-        line(format!("{:<13}{type1}{hash}", "type1"));
+        line(format!("{:<18}{type1}{hash}", "type1"));
         if let Some(reason) = self.reason {
-            line(format!("{:<13}{}", "", reason.remedy()));
+            line(format!("{:<18}{}", "", reason.remedy()));
         }
         if self.iommus.is_empty() {
             let reason = Reason::NoIommu;
-            line(format!("{:<13}{}", "IOMMU", styled(BAD, reason.what())));
-            line(format!("{:<13}{}", "", reason.remedy()));
+            line(format!("{:<18}{}", "IOMMU", styled(BAD, reason.what())));
+            line(format!("{:<18}{}", "", reason.remedy()));
         }
         for iommu in &self.iommus {
-            line(format!("{:<13}{}", "IOMMU", describe(iommu)));
+            line(format!("{:<18}{}", "IOMMU", describe(iommu)));
             if let Some(reason) = iommu.reason {
-                line(format!("{:<13}{}", "", reason.remedy()));
+                line(format!("{:<18}{}", "", reason.remedy()));
             }
         }
         for limit in &self.limits {
@@ -106,7 +106,7 @@ impl Status {
                 Some(used) => format!("{used} of {}", limit.limit),
                 None => format!("{}, used: {}", limit.limit, Reason::NeedsRoot.what()),
             };
-            line(format!("{:<20}{used}", limit.name));
+            line(format!("{:<18}{used}", limit.name));
         }
         line("");
         let rows = self.devices.iter().map(row).collect();

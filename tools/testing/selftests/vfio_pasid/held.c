@@ -986,6 +986,7 @@ TEST_F(held, reads_while_everything_comes_and_goes)
 	}
 	printf("# note: %d reads, %d of one moment, beside %ld, %ld and %ld rounds\n", reads,
 	       together, churn[0].rounds, churn[1].rounds, churn[2].rounds);
+	wait_for_closing();
 	READ();
 	EXPECT_TRUE(is_sound(&self->held));
 	EXPECT_LT(0, generation_of(&self->held));
