@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
@@ -157,6 +158,19 @@ fn report() -> Result<()> {
     say(&["doctor", "--report", "/nowhere/report"])?.expect(1, &["cannot write /nowhere/report"])
 }
 
+/// How many traces there are besides the kernel's own; or how many are on.
+fn traces(only_on: bool) -> Result<usize> {
+    let on = |folder: PathBuf| {
+        let text = fs::read_to_string(folder.join("events/vfio_pasid/enable"));
+        text.is_ok_and(|text| text.starts_with('1'))
+    };
+    let instances = fs::read_dir("/sys/kernel/tracing/instances")?;
+    let folders = instances.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(folders
+        .filter(|folder| !only_on || on(folder.clone()))
+        .count())
+}
+
 fn trace() -> Result<()> {
     use_type1(Type1::Ours)?;
     let mut words = program(&["trace"])
@@ -166,15 +180,13 @@ fn trace() -> Result<()> {
     let mut json = program(&["trace", "--json"])
         .stdout(Stdio::piped())
         .spawn()?;
-    let instances = || fs::read_dir("/sys/kernel/tracing/instances").map(Iterator::count);
     let start = Instant::now();
-    while instances()? < 2 {
+    while traces(true)? < 2 {
         if start.elapsed() > Duration::from_secs(60) {
             bail!("it does not trace");
         }
         sleep(Duration::from_millis(50));
     }
-    sleep(Duration::from_millis(500));
     say(&["demo", WIDE])?.expect(0, &[])?;
     sleep(Duration::from_millis(1000));
     for child in [&mut words, &mut json] {
@@ -182,7 +194,7 @@ fn trace() -> Result<()> {
     }
     let (words, json) = (words.wait_with_output()?, json.wait_with_output()?);
     ensure!(words.status.success() && json.status.success(), "it failed");
-    ensure!(instances()? == 0, "its instance is left");
+    ensure!(traces(false)? == 0, "its instance is left");
     let text = String::from_utf8_lossy(&words.stdout);
     let mut rest = &*text;
     for step in [
