@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
 /*
  * PASIDs for VFIO containers: the ioctls that vfio_pasid adds to a container
  * (/dev/vfio/vfio) after VFIO_SET_IOMMU with VFIO_TYPE1_IOMMU or

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! Arbitrary input for the test device and the witness, which must neither panic nor do what they
 //! should not, whatever a guest writes.

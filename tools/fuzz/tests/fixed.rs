@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! A fixed number of inputs, and all that ever found something.
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]

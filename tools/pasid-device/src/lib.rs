@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! A PASID-capable PCIe test device, served to a virtual machine over vfio-user.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! What the device learns from QEMU: where it is on the bus, what the remapping unit's
 //! registers contain, and where guest memory is.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! `Documentation/uapi.rst` against the uapi header, which is authoritative.
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! PASIDs for VFIO containers: a client of the `vfio_pasid` kernel module, for VMMs and drivers in
 //! user space.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! The ioctls as safe functions: the only file of this crate with `unsafe`.
 #![allow(unsafe_code)]

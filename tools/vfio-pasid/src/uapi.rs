@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT
 
 //! The numbers and structures of `include/uapi/linux/vfio_pasid.h`, under their C names less the
 //! prefix. That header documents them; the package `uapi-check` compares the two.

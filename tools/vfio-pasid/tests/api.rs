@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! What can be said of the API without a VFIO device; `pasid-demo` uses the rest in a guest.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! Translates DMA requests the way VT-d hardware in scalable mode does, from the tables that
 //! the guest's IOMMU driver keeps in guest memory.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! The program with which libFuzzer looks for input that [`fuzz::device`] does not take.
 #![no_main]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! Builds VT-d tables in memory, entry by entry, and remembers where each entry is so that a
 //! test can break it.
