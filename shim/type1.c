@@ -43,6 +43,13 @@ static int shim_dma_do_unmap(struct vfio_iommu *iommu,
 			     struct vfio_iommu_type1_dma_unmap *unmap,
 			     struct vfio_bitmap *bitmap);
 
+/* modinfo and /sys/module tell this module from the kernel's own by these. */
+#undef MODULE_VERSION
+#define MODULE_VERSION(...) MODULE_INFO(version, VFIO_PASID_VERSION)
+#undef MODULE_DESCRIPTION
+#define MODULE_DESCRIPTION(stock) \
+	MODULE_INFO(description, stock ", wrapped by vfio-pasid")
+
 /*
  * Calls of these stock functions are calls of ours of the same name. In a
  * definition, which stays the stock one, the arguments begin with "struct".

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a Rust module cannot say itself: parameters that show in
+ * What a Rust module cannot say itself: its version, parameters that show in
  * /sys/module/vfio_pasid/parameters, and EXPORT_SYMBOL_GPL.
  */
 #include <linux/export.h>
-#include <linux/moduleparam.h>
+#include <linux/module.h>
 #include <linux/vfio_pasid.h>
 
 #include "container.h"
+
+MODULE_VERSION(VFIO_PASID_VERSION);
 
 /*
  * What kernel/stock.rs declares anew, and asserts to be laid out the same. Both
