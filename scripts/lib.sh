@@ -17,6 +17,15 @@ say() {
 	printf '%s: %s\n' "$self" "$*" >&2
 }
 
+# make takes a space for the end of a path, and kbuild refuses a colon.
+case $top$cache in
+*[[:space:]:]*)
+	printf '%s: error: %s\n' "$self" "a path with a space or a colon is not for make: $top, $cache" >&2
+	printf '%s:   %s\n' "$self" "move the tree, or set XDG_CACHE_HOME to another folder" >&2
+	exit 1
+	;;
+esac
+
 # die MESSAGE [WHAT-TO-DO-NEXT...]
 die() {
 	say "error: $1"
@@ -26,6 +35,15 @@ die() {
 		say "  $line"
 	done
 	exit 1
+}
+
+# As die: the first line is the message, the others what to do.
+# die_with "MESSAGE<newline>WHAT TO DO" [MORE TO DO...]
+die_with() {
+	local lines
+	mapfile -t lines <<<"$1"
+	shift
+	die "${lines[@]}" "$@"
 }
 
 # The comment block at the head of the calling script is its --help text.
