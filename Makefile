@@ -4,20 +4,22 @@
 # which is useful alone; what kbuild reads is Kbuild.
 
 KERNEL ?= 7.3
-export KERNEL KDIR INSTALL_MOD_PATH ACCEL T V
+export KERNEL KDIR SUITE INSTALL_MOD_PATH PREFIX DESTDIR ACCEL T V
 
 .DEFAULT_GOAL := modules
 
 help: ## this list
 	@echo 'Targets:'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo 'Variables:'
 	@echo '  KERNEL=...    Debian kernel, a release or a series (7.3)'
+	@echo '  SUITE=sid     Debian release of kernel and compilers (trixie)'
 	@echo '  KDIR=...      a kernel build tree of your own, built with the tools of this machine'
 	@echo '  T=pattern     check: only the cases that match this extended regular expression'
 	@echo '  ACCEL=...     kvm or tcg for guests (default: KVM if it works)'
 	@echo '  V=1           show the commands of the build'
-	@echo '  INSTALL_MOD_PATH=...  install: below this folder'
+	@echo '  INSTALL_MOD_PATH=...  install, uninstall: below this folder, without depmod'
+	@echo '  PREFIX=..., DESTDIR=...  headers_install: instead of /usr/local, and below this folder'
 
 modules: ## build both modules, in build/<release> (default)
 	@scripts/modules
@@ -26,6 +28,13 @@ all: modules
 
 install: ## put the modules into /lib/modules/<release>/updates, as root
 	@scripts/install
+
+headers_install: ## put the uapi header below /usr/local/include/vfio-pasid, as root
+	@scripts/install --headers
+
+# Of all kernels, unless one is named.
+uninstall: ## remove what install and headers_install have put there, as root
+	@KERNEL='$(if $(filter file,$(origin KERNEL)),,$(KERNEL))' scripts/install --uninstall
 
 tool: ## build vfio-pasid, which tells what is there, what to change, who holds it
 	@scripts/tool
@@ -70,4 +79,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help install modules readme run tool update
+.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help headers_install install modules readme run tool uninstall update
