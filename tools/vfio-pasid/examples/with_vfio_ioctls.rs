@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! A VMM of rust-vmm: vfio-ioctls has the container and the device, guest memory has a bitmap of
 //! dirty pages, and this crate gives the device a second address space of it, under a PASID:

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 
 //! How a program that has a VFIO container keeps it, and gets PASIDs for it: nothing to compile
 //! here, but to read.
