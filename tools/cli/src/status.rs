@@ -26,7 +26,9 @@ pub struct Status {
     pub kernel: String,
     /// Which type1 is loaded.
     pub type1: Loaded,
-    /// The hash of its source, and of vfio_pasid's.
+    /// The version of the module vfio_pasid, if it is loaded.
+    pub module: Option<String>,
+    /// The hash of its source.
     pub srcversion: Option<String>,
     /// Why PASIDs cannot be had from it.
     pub reason: Option<Reason>,
@@ -61,6 +63,7 @@ impl Status {
             program: env!("CARGO_PKG_VERSION"),
             kernel: system.release(),
             type1,
+            module: system.text("/sys/module/vfio_pasid/version"),
             srcversion: module::srcversion(system, "vfio_pasid"),
             reason: match type1 {
                 Loaded::Ours => None,
@@ -80,13 +83,13 @@ impl Status {
             Loaded::Stock => styled(FAIR, "the kernel's own"),
             Loaded::None => styled(BAD, "not loaded"),
         };
-        let hash = self.srcversion.as_ref();
-        let hash = hash.map_or_else(String::new, |hash| styled(DIM, format!(" ({hash})")));
+        let version = self.module.as_ref();
+        let version = version.map_or_else(String::new, |version| format!(" {version}"));
         line(format!(
             "{:<18}{} {}, kernel {}",
             "vfio-pasid", "program", self.program, self.kernel
         ));
-        line(format!("{:<18}{type1}{hash}", "type1"));
+        line(format!("{:<18}{type1}{version}", "type1"));
         if let Some(reason) = self.reason {
             line(format!("{:<18}{}", "", reason.remedy()));
         }
