@@ -10,7 +10,7 @@ export KERNEL KDIR SUITE INSTALL_MOD_PATH PREFIX DESTDIR ACCEL T V
 
 help: ## this list
 	@echo 'Targets:'
-	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo 'Variables:'
 	@echo '  KERNEL=...    Debian kernel, a release or a series (7.3)'
 	@echo '  SUITE=sid     Debian release of kernel and compilers (trixie)'
@@ -54,6 +54,15 @@ check-long: ## what takes minutes: modules 1,000 times, fuzzing for long
 check-mutants: ## that the tests find bugs: plants some
 	@scripts/check-mutants
 
+dist: ## the source as tarballs, in build/dist
+	@scripts/deb --dist
+
+deb: ## Debian packages, in build/deb
+	@scripts/deb
+
+check-packages: ## the Debian packages: install, boot, upgrade, purge
+	@scripts/check-packages
+
 check-all: ## all of these, one after another, and the sum
 	@scripts/check-all
 
@@ -79,4 +88,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants clean clean-cache fuzz help headers_install install modules readme run tool uninstall update
+.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants check-packages clean clean-cache deb dist fuzz help headers_install install modules readme run tool uninstall update

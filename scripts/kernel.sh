@@ -85,3 +85,29 @@ compilers_fit() {
 		return 1
 	fi
 }
+
+# Reads to the end, as who lists would else fail.
+holds_vfio() {
+	grep '/vfio[^/]*\.ko' >/dev/null
+}
+
+# renew_initramfs RELEASE: if VFIO is in it, as a boot would take the type1 that is there.
+# Who sources this has say and die.
+renew_initramfs() {
+	local image=/boot/initrd.img-$1
+	[ -e "$image" ] || image=/boot/initramfs-$1.img
+	[ -e "$image" ] || return 0
+	if command -v lsinitramfs >/dev/null && command -v update-initramfs >/dev/null; then
+		if lsinitramfs "$image" | holds_vfio; then
+			say "VFIO is in $image: making it anew"
+			update-initramfs -u -k "$1" >&2 || die "update-initramfs -u -k $1 failed" \
+				"until it succeeds, the next boot takes the type1 that is in $image"
+		fi
+	elif command -v lsinitrd >/dev/null; then
+		if lsinitrd "$image" | holds_vfio; then
+			say "VFIO is in $image, which dracut made: dracut --force --kver $1 makes it anew"
+		fi
+	else
+		say "if VFIO is in $image, make that anew, or the next boot takes the type1 that is there"
+	fi
+}

@@ -255,7 +255,9 @@ class Machine:
 
     def initramfs(self, lister, holds):
         (self.boot / f"initrd.img-{self.release}").write_text("")
-        self.program(lister, f"#!/bin/sh\necho usr/lib/modules/{self.release}/kernel/{holds}\n")
+        # Long, so that who does not read to the end breaks the pipe.
+        self.program(lister, f"#!/bin/sh\necho usr/lib/modules/{self.release}/kernel/{holds}\n"
+                     "seq 100000\n")
 
     def command(self, *command, user=0):
         return ["bwrap", "--unshare-user", "--uid", str(user), "--gid", str(user),
