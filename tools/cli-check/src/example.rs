@@ -13,7 +13,14 @@ use crate::{
     tap::Case,
 };
 
-pub const CASES: &[Case] = cases!("example", "first_dma", in_c, in_rust, with_vfio_ioctls);
+pub const CASES: &[Case] = cases!(
+    "example",
+    "first_dma",
+    in_c,
+    in_rust,
+    with_vfio_ioctls,
+    with_dpdk
+);
 
 fn run(program: &str, arguments: &[&str]) -> Result<Said> {
     let path = format!("/selftests/{program}");
@@ -52,6 +59,27 @@ fn in_rust() -> Result<()> {
     nothing_is_held()?;
     let without = run("first_dma_rs", &[WITHOUT_PASIDS])?;
     without.expect(1, &["no device here that can use PASIDs"])?;
+    nothing_is_held()
+}
+
+fn with_dpdk() -> Result<()> {
+    use_type1(Type1::Ours)?;
+    let options = [
+        "--no-huge",
+        "-m",
+        "32",
+        "--no-pci",
+        "--no-shconf",
+        "--lcores=0",
+    ];
+    let arguments = [&[WIDE], &options[..]].concat();
+    run("with_dpdk", &arguments)?.expect(
+        0,
+        &[
+            "the default container is another",
+            "PASID 1048575: STATUS 2, the memory has \"a DMA beside DPDK\"",
+        ],
+    )?;
     nothing_is_held()
 }
 

@@ -74,4 +74,5 @@
 //! # adopt(3).map(drop).unwrap_or_default();
 //! ```
 //!
-//! From C there is nothing to adopt: the ioctls of `linux/vfio_pasid.h` work on that descriptor.
+//! From C there is nothing to adopt: the ioctls of `linux/vfio_pasid.h` work on that descriptor, as
+//! `examples/with_dpdk.c` of vfio-pasid shows.
