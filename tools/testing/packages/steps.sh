@@ -12,6 +12,7 @@
 # shellcheck disable=SC2317 # step calls them
 set -uo pipefail
 
+PATH=$PATH:/usr/sbin:/sbin
 root=$1
 folder=$2
 top=$(cd "$(dirname "$0")/../../.." && pwd)
