@@ -449,7 +449,7 @@ impl Container {
         let place = handle::Place::new(GFP_KERNEL_ACCOUNT)?;
         let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let remains = Remains::new()?;
-        let membership = Membership::new(current_mm()?, Maker::current())?;
+        let membership = Membership::new(current_mm()?, Maker::current)?;
         let vmm = membership.vmm().clone();
         let stock = Stock::open(ops, iommu_type)?;
         let state = State {

@@ -41,11 +41,9 @@ pub(crate) unsafe extern "C" fn vfio_mm_get_from_task(
 ) -> *mut VfioMm {
     // SAFETY: The caller's promise is the same.
     let mm = unsafe { task_mm(task) };
-    let vmm = mm.and_then(|mm| {
-        // SAFETY: What has an address space is a task, and the caller keeps it.
-        let maker = unsafe { Maker::of(task) };
-        VfioMmRef::get(mm, maker)
-    });
+    // SAFETY: What has an address space is a task, and the caller keeps it.
+    let maker = || unsafe { Maker::of(task) };
+    let vmm = mm.and_then(|mm| VfioMmRef::get(mm, maker));
     match vmm {
         Ok(vmm) => vmm.into_raw().cast_mut(),
         Err(error) => error.to_ptr(),

@@ -437,17 +437,18 @@ impl Registry {
 pub(crate) struct VfioMmRef(Arc<VfioMm>);
 
 impl VfioMmRef {
-    /// The `vfio_mm` of `mm`, made if there is none. Waits while one is being given up.
+    /// The `vfio_mm` of `mm`, made for what `maker` says if there is none. Waits while one is being
+    /// given up.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINTR` if a fatal signal ends the wait.
-    pub(crate) fn get(mm: ARef<Mm>, maker: Maker) -> Result<Self> {
+    pub(crate) fn get(mm: ARef<Mm>, maker: impl Fn() -> Maker) -> Result<Self> {
         Self::get_for(mm, maker, 0)
     }
 
     /// As [`VfioMmRef::get`], for so many containers.
-    fn get_for(mm: ARef<Mm>, maker: Maker, containers: usize) -> Result<Self> {
+    fn get_for(mm: ARef<Mm>, maker: impl Fn() -> Maker, containers: usize) -> Result<Self> {
         let key = Registry::key(&mm);
         let mut new = None;
         loop {
@@ -456,7 +457,7 @@ impl VfioMmRef {
                 let Some((vmm, spare)) = new.take() else {
                     drop(registry);
                     new = Some((
-                        Arc::pin_init(VfioMm::new(mm.clone(), maker.clone()), GFP_KERNEL_ACCOUNT)?,
+                        Arc::pin_init(VfioMm::new(mm.clone(), maker()), GFP_KERNEL_ACCOUNT)?,
                         RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
                     ));
                     // Another thread of the process may have been faster.
@@ -553,7 +554,7 @@ impl Membership {
     /// # Errors
     ///
     /// As [`VfioMmRef::get`].
-    pub(crate) fn new(mm: ARef<Mm>, maker: Maker) -> Result<Self> {
+    pub(crate) fn new(mm: ARef<Mm>, maker: impl Fn() -> Maker) -> Result<Self> {
         Ok(Self(VfioMmRef::get_for(mm, maker, 1)?))
     }
 

@@ -206,11 +206,6 @@ struct pid *vfio_pasid_helper_maker(struct task_struct *task, char *comm)
 	return get_pid(task_tgid(task));
 }
 
-struct pid *vfio_pasid_helper_get_pid(struct pid *pid)
-{
-	return get_pid(pid);
-}
-
 /*
  * The number of the process as the caller knows it. 0 if it is gone, or has
  * another address space by now, or is not to be seen from there.

@@ -48,7 +48,6 @@ struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 long vfio_pasid_helper_domain_ids(struct device *dev);
 size_t vfio_pasid_helper_dev_name(struct device *dev, char *name, size_t room);
 struct pid *vfio_pasid_helper_maker(struct task_struct *task, char *comm);
-struct pid *vfio_pasid_helper_get_pid(struct pid *pid);
 u32 vfio_pasid_helper_pid_of(struct pid *pid, struct mm_struct *mm);
 struct device *vfio_pasid_helper_vfio_dev(struct vfio_device *device);
 bool vfio_pasid_helper_vfio_pin(struct vfio_device *device);

@@ -13,7 +13,6 @@ extern "C" {
         task: *mut bindings::task_struct,
         comm: *mut u8,
     ) -> *mut bindings::pid;
-    fn vfio_pasid_helper_get_pid(pid: *mut bindings::pid) -> *mut bindings::pid;
     fn vfio_pasid_helper_pid_of(pid: *mut bindings::pid, mm: *mut bindings::mm_struct) -> u32;
 }
 
@@ -84,18 +83,6 @@ impl Maker {
         // SAFETY: By the type invariant; `mm` is only compared.
         let number = unsafe { vfio_pasid_helper_pid_of(self.as_ptr(), mm.as_raw()) };
         (number != 0).then_some(number)
-    }
-}
-
-impl Clone for Maker {
-    fn clone(&self) -> Self {
-        // SAFETY: By the type invariant; there may be none.
-        let pid = unsafe { vfio_pasid_helper_get_pid(self.as_ptr()) };
-        // INVARIANT: The helper took another reference.
-        Self {
-            pid: NonNull::new(pid),
-            comm: self.comm,
-        }
     }
 }
 

@@ -13,23 +13,24 @@ HEAD = ("", "what", "ours", "peer", "", "of", "may be", "others")
 # Rows that cost more than they should: how much they do, and why, in instructions of a profile. What
 # costs even more is short.
 MAPPING = ("the mapping's node, allocated, zeroed and freed, is 500; finding the container, the space "
-           "and the memory 600; three locks each way, and the references, 300; the arguments 200; "
-           "moving what is made to where it stays 300; the rest is a few each")
+           "and the memory 600; three locks each way, and the references, 300; the arguments 200; sums "
+           "for who looks 140; moving what is made to where it stays 300; the rest is a few each")
+FREE = ("for each 64 numbers the tree loses a node, which is freed, and the number space is locked "
+        "anew, so that others get their turn")
 SHIM = "finding the container of a handle, and keeping it meanwhile, is 130 for each ioctl"
 LIMITS = {
     "growth of alloc+free in the kernel to 999,000 held":
         (2.3, "the tree of a process that holds so many is 24 levels deep, and is searched twice"),
-    "free of a range, each number, dense":
-        (7.7, "for each 64 numbers the tree loses a node, which is freed, and the number space is "
-              "locked anew, so that others get their turn"),
+    "free of a range, each number, dense": (7.7, FREE),
+    "free of a range, each number, every 64th held": (0.43, FREE),
     "lookup of a process among 1":
         (1.85, "a mutex, a tree, and two counts, of the uses and of the memory, where the list of the "
                "2020 design has one of each"),
     "lookup of a process among 1,000":
         (1.55, "there are ten levels of the tree, of 14 instructions each"),
-    "AUX_MAP+UNMAP 4K": (2950, MAPPING),
-    "AUX_MAP+UNMAP 2M": (2950, MAPPING),
-    "AUX_MAP+UNMAP 1G": (2950, MAPPING),
+    "AUX_MAP+UNMAP 4K": (3000, MAPPING),
+    "AUX_MAP+UNMAP 2M": (3000, MAPPING),
+    "AUX_MAP+UNMAP 1G": (3000, MAPPING),
     "REGISTER 4K":
         (3.6, "what does not depend on the size: five allocations are 1,200, the notifier 300, the "
               "charge 250; the rest is spent on the ranges of the process and of the container"),
