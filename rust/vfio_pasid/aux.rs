@@ -174,7 +174,7 @@ impl AuxSpace {
             found = Some(find(memory)?);
             Mapping::new(domain, self.pasid, iova, vaddr, access, &mut found, check)
         })?;
-        *self.totals.lock() = inside.mappings.totals();
+        self.totals.lock().add(Totals::one(iova.size()));
         Ok(())
     }
 
@@ -195,10 +195,10 @@ impl AuxSpace {
                 Some(range) => mappings.remove(&self.domain, range)?,
                 None => mappings.clear(&self.domain),
             };
-            *self.totals.lock() = mappings.totals();
+            self.totals.lock().sub(unmapped.totals());
             unmapped
         };
-        Ok(unmapped.bytes())
+        Ok(unmapped.totals().bytes)
     }
 
     fn check_alignment(&self, range: Interval) -> Result {

@@ -124,6 +124,11 @@ impl Counted {
         add_below(counter, limit).then(|| Self { kind, amount: 1 })
     }
 
+    /// How much it counts.
+    pub(crate) fn amount(&self) -> usize {
+        self.amount
+    }
+
     /// Counts `amount`.
     pub(crate) fn many(kind: Kind, amount: usize) -> Self {
         MODULE.get().counters.add(kind, amount);

@@ -491,7 +491,7 @@ impl Reader {
         let found = self.in_container(|state| {
             state.device_from(from, |device| What::Device {
                 container,
-                group: device.group_number(),
+                group: device.group().number(),
                 name: device.name(),
                 width: device.pasid_support().map_or(0, |support| support.width),
             })

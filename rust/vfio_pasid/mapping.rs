@@ -90,15 +90,31 @@ impl Totals {
         mappings: 0,
         bytes: 0,
     };
+
+    /// A mapping of so many bytes.
+    pub(crate) fn one(bytes: u64) -> Self {
+        Self { mappings: 1, bytes }
+    }
+
+    /// There is so much more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.mappings += more.mappings;
+        self.bytes += more.bytes;
+    }
+
+    /// There is so much less.
+    pub(crate) fn sub(&mut self, less: Self) {
+        self.mappings -= less.mappings;
+        self.bytes -= less.bytes;
+    }
 }
 
 /// The mappings of a space.
-pub(crate) struct Mappings {
+pub(crate) struct Mappings(
     /// By their last IO addresses: the first that ends at or behind an address is the one that a
     /// range from there on overlaps, if any.
-    tree: RBTree<u64, Mapping>,
-    totals: Totals,
-}
+    RBTree<u64, Mapping>,
+);
 
 /// Memory for a mapping's place among [`Mappings`].
 pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
@@ -106,15 +122,7 @@ pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
 impl Mappings {
     /// None.
     pub(crate) fn new() -> Self {
-        Self {
-            tree: RBTree::new(),
-            totals: Totals::NONE,
-        }
-    }
-
-    /// How much is mapped.
-    pub(crate) fn totals(&self) -> Totals {
-        self.totals
+        Self(RBTree::new())
     }
 
     /// Adds a mapping of `iova` that `map` makes.
@@ -132,9 +140,7 @@ impl Mappings {
         if other.is_some_and(|other| other.intersection(iova).is_some()) {
             return Err(EEXIST);
         }
-        self.tree.insert(place.into_node(iova.last(), map()?));
-        self.totals.mappings += 1;
-        self.totals.bytes += iova.size();
+        self.0.insert(place.into_node(iova.last(), map()?));
         Ok(())
     }
 
@@ -169,7 +175,7 @@ impl Mappings {
     fn unmap(&mut self, domain: &Domain, range: Interval) -> Unmapped {
         let mut unmapped = Unmapped::nothing();
         unmap_together(domain, |unmap| {
-            let mut next = self.tree.cursor_lower_bound_mut(&range.start());
+            let mut next = self.0.cursor_lower_bound_mut(&range.start());
             while let Some(mut cursor) = next {
                 let mapping = cursor.current_mut().1;
                 // At the end of the tree a cursor steps back, to one that is not in the range.
@@ -180,10 +186,7 @@ impl Mappings {
                 next = if mapping.hardware.is_mapped() {
                     cursor.move_next()
                 } else {
-                    let size = mapping.iova().size();
-                    unmapped.bytes += size;
-                    self.totals.mappings -= 1;
-                    self.totals.bytes -= size;
+                    unmapped.totals.add(Totals::one(mapping.iova().size()));
                     let (next, gone) = cursor.remove_current();
                     unmapped.mappings.insert(gone);
                     next
@@ -195,7 +198,7 @@ impl Mappings {
 
     /// Where the first mapping is that ends at or behind `address`.
     fn first_from(&self, address: u64) -> Option<Interval> {
-        let cursor = self.tree.cursor_lower_bound(&address)?;
+        let cursor = self.0.cursor_lower_bound(&address)?;
         Some(cursor.current().1.iova())
     }
 
@@ -206,7 +209,7 @@ impl Mappings {
         address: u64,
         mut look: impl FnMut(&Mapping) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut next = self.tree.cursor_lower_bound_mut(&address);
+        let mut next = self.0.cursor_lower_bound_mut(&address);
         while let Some(cursor) = next {
             look(cursor.current().1)?;
             next = cursor.move_next();
@@ -220,20 +223,20 @@ impl Mappings {
 #[must_use]
 pub(crate) struct Unmapped {
     mappings: RBTree<u64, Mapping>,
-    bytes: u64,
+    totals: Totals,
 }
 
 impl Unmapped {
     fn nothing() -> Self {
         Self {
             mappings: RBTree::new(),
-            bytes: 0,
+            totals: Totals::NONE,
         }
     }
 
-    /// How many bytes were mapped.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// How much it was.
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals
     }
 }
 

@@ -134,8 +134,7 @@ impl WorkItem for Account {
 /// `mmap_lock` is free.
 pub(crate) struct Charge {
     account: Arc<Account>,
-    pages: usize,
-    _counted: Counted,
+    pages: Counted,
 }
 
 impl Charge {
@@ -151,16 +150,16 @@ impl Charge {
         to_result(unsafe { vfio_pasid_helper_charge(account.mm.as_raw(), pages) })?;
         Ok(Self {
             account,
-            pages,
-            _counted: Counted::many(Kind::PinnedPages, pages),
+            pages: Counted::many(Kind::PinnedPages, pages),
         })
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if !self.account.give_back(self.pages) {
-            self.account.give_back_later(self.pages);
+        let pages = self.pages.amount();
+        if !self.account.give_back(pages) {
+            self.account.give_back_later(pages);
         }
     }
 }

@@ -42,12 +42,6 @@ impl GroupDevice<'_> {
         self.0.as_ptr()
     }
 
-    /// The number of the device's group.
-    pub(crate) fn group_number(self) -> u32 {
-        // SAFETY: By the type invariant it has a group. Numbers are not negative.
-        unsafe { bindings::iommu_group_id((*self.as_ptr()).iommu_group) as u32 }
-    }
-
     /// What the device is called in sysfs, such as `0000:00:12.0`.
     pub(crate) fn name(self) -> DeviceName {
         let mut name = [0; DEVICE_NAME];
