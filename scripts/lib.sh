@@ -76,6 +76,19 @@ long_step() {
 	say "  done in $((SECONDS - start)) s"
 }
 
+# Programs in Rust that run in guests, where there are no libraries. Not in the cache:
+# cargo takes one clone's files for those of another.
+guest_target=x86_64-unknown-linux-gnu
+# shellcheck disable=SC2034 # those that source this use it
+guest_programs=$top/build/tools/$guest_target/guest
+
+# build_for_guests OPTION...: with cargo's options that name them, into $guest_programs.
+build_for_guests() (
+	cd "$top/tools" || exit
+	RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR="$top/build/tools" \
+		cargo build --locked --profile guest --target "$guest_target" "$@"
+)
+
 # Holds the named lock of the cache until this script ends. The lock is a file
 # descriptor that children do not inherit, so a stray child cannot keep it.
 lock_cache() {
