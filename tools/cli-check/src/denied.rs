@@ -2,15 +2,15 @@
 
 //! vfio-pasid is loaded, and somebody asks who is not root.
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 use serde_json::Value;
 use vfio_pasid::PciFunction;
 
 use crate::{
     cases,
     situation::{
-        answer, at, expect_at, find, give, give_mode, nothing_is_held, say_as_nobody, use_type1,
-        Type1, WIDE,
+        answer, at, checks, expect_at, find, give, give_mode, nothing_is_held, say_as_nobody,
+        use_type1, Type1, WIDE,
     },
     tap::Case,
 };
@@ -45,13 +45,10 @@ fn list() -> Result<()> {
 
 fn doctor() -> Result<()> {
     use_type1(Type1::Ours)?;
-    let said = say_as_nobody(&["doctor", "--json"])?;
-    let diagnosis = answer(&said, "doctor")?;
-    ensure!(said.status == 3, "exit status {}", said.status);
-    let checks = at(&diagnosis, "/checks")?;
-    expect_at(find(checks, "name", "debugfs")?, "/reason", "needs-root")?;
-    expect_at(find(checks, "name", "loaded")?, "/verdict", "ok")?;
-    expect_at(find(checks, "name", "memory")?, "/reason", "low-memlock")?;
+    let checks = checks(&say_as_nobody(&["doctor", "--json"])?, 3)?;
+    expect_at(find(&checks, "name", "debugfs")?, "/reason", "needs-root")?;
+    expect_at(find(&checks, "name", "loaded")?, "/verdict", "ok")?;
+    expect_at(find(&checks, "name", "memory")?, "/reason", "low-memlock")?;
     let words = ["fair  0000:00:10.0", "udev rule", "LimitMEMLOCK"];
     say_as_nobody(&["doctor"])?.expect(3, &words)?;
     // The kernel lets everybody in, unless root has closed it.

@@ -2,11 +2,11 @@
 
 //! The kernel uses no IOMMU; vfio-pasid is loaded.
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 
 use crate::{
     cases,
-    situation::{answer, at, expect_at, find, say, use_type1, Type1, WIDE},
+    situation::{answer, at, checks, expect_at, find, say, use_type1, Type1, WIDE},
     tap::Case,
 };
 
@@ -30,10 +30,8 @@ fn list() -> Result<()> {
 
 fn doctor() -> Result<()> {
     use_type1(Type1::Ours)?;
-    let said = say(&["doctor", "--json"])?;
-    let diagnosis = answer(&said, "doctor")?;
-    ensure!(said.status == 4, "exit status {}", said.status);
-    let iommu = find(at(&diagnosis, "/checks")?, "name", "IOMMU")?;
+    let checks = checks(&say(&["doctor", "--json"])?, 4)?;
+    let iommu = find(&checks, "name", "IOMMU")?;
     expect_at(iommu, "/reason", "no-iommu")?;
     say(&["doctor"])?.expect(4, &["bad   IOMMU", REMEDY])
 }

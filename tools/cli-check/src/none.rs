@@ -2,11 +2,11 @@
 
 //! No type1 is loaded.
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 
 use crate::{
     cases,
-    situation::{answer, at, expect_at, find, say, use_type1, Type1, WIDE},
+    situation::{answer, checks, expect_at, find, say, use_type1, Type1, WIDE},
     tap::Case,
 };
 
@@ -30,11 +30,8 @@ fn list() -> Result<()> {
 
 fn doctor() -> Result<()> {
     use_type1(Type1::None)?;
-    let said = say(&["doctor", "--json"])?;
-    let diagnosis = answer(&said, "doctor")?;
-    ensure!(said.status == 4, "exit status {}", said.status);
-    let checks = at(&diagnosis, "/checks")?;
-    expect_at(find(checks, "name", "loaded")?, "/reason", "not-loaded")?;
+    let checks = checks(&say(&["doctor", "--json"])?, 4)?;
+    expect_at(find(&checks, "name", "loaded")?, "/reason", "not-loaded")?;
     say(&["doctor"])?.expect(4, &["bad   loaded", NOT_LOADED, REMEDY])
 }
 

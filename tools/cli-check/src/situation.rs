@@ -190,6 +190,13 @@ pub fn answer(said: &Said, command: &str) -> Result<Value> {
     Ok(value)
 }
 
+/// The checks of `doctor --json`, which ended with `status`.
+pub fn checks(said: &Said, status: i32) -> Result<Value> {
+    let diagnosis = answer(said, "doctor")?;
+    ensure!(said.status == status, "exit status {}", said.status);
+    Ok(at(&diagnosis, "/checks")?.clone())
+}
+
 /// The one of `list` whose `key` is `text`.
 pub fn find<'a>(list: &'a Value, key: &str, text: &str) -> Result<&'a Value> {
     let all = list.as_array().into_iter().flatten();

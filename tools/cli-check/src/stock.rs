@@ -2,11 +2,11 @@
 
 //! The kernel's own type1 is loaded.
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 
 use crate::{
     cases,
-    situation::{answer, at, expect_at, find, say, use_type1, Type1, WIDE},
+    situation::{answer, at, checks, expect_at, find, say, use_type1, Type1, WIDE},
     tap::Case,
 };
 
@@ -34,10 +34,8 @@ fn list() -> Result<()> {
 
 fn doctor() -> Result<()> {
     use_type1(Type1::Stock)?;
-    let said = say(&["doctor", "--json"])?;
-    let diagnosis = answer(&said, "doctor")?;
-    ensure!(said.status == 4, "exit status {}", said.status);
-    let loaded = find(at(&diagnosis, "/checks")?, "name", "loaded")?;
+    let checks = checks(&say(&["doctor", "--json"])?, 4)?;
+    let loaded = find(&checks, "name", "loaded")?;
     expect_at(loaded, "/verdict", "error")?;
     expect_at(loaded, "/reason", "stock")?;
     say(&["doctor"])?.expect(4, &["bad   loaded", STOCK, REMEDY])

@@ -48,9 +48,9 @@ LIMITS = {
 }
 
 
-def limit_of(title):
-    """What a row may cost after all, and why. In both modes the same."""
-    return LIMITS.get(re.sub(r", (first|second)-stage$", "", title))
+def in_both_modes(title):
+    """What the rows of both modes are called."""
+    return re.sub(r", (first|second)-stage$", "", title)
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Row:
             return "note"
         if self.measure <= self.target + 1e-9:
             return "ok"
-        limit = limit_of(self.title)
+        limit = LIMITS.get(in_both_modes(self.title))
         return "limit" if limit and self.measure <= limit[0] else "short"
 
     def shown(self, number):
@@ -305,8 +305,8 @@ def limits_as_rst(rows):
     why = {}
     for row in rows:
         if row.verdict == "limit":
-            title = re.sub(r", (first|second)-stage$", "", row.title)
-            titles = why.setdefault(limit_of(title)[1], [])
+            title = in_both_modes(row.title)
+            titles = why.setdefault(LIMITS[title][1], [])
             if title not in titles:
                 titles.append(title)
     return "\n".join(f"- {'; '.join(titles)}: {reason}." for reason, titles in why.items()) + "\n"
