@@ -33,6 +33,7 @@ pub const CASES: &[Case] = cases!(
     list,
     list_watches,
     doctor,
+    doctor_is_quiet,
     report,
     trace,
     demo,
@@ -135,6 +136,31 @@ fn doctor() -> Result<()> {
             "do: none: the device cannot",
         ],
     )
+}
+
+/// Of what doctor says, it is what is not ok, each with what to do; and the same exit status.
+fn doctor_is_quiet() -> Result<()> {
+    use_type1(Type1::Ours)?;
+    let (all, quiet) = (say(&["doctor"])?, say(&["doctor", "--quiet"])?);
+    let lines: Vec<_> = all.out.lines().collect();
+    let is_bad = |line: &str| line.starts_with("fair") || line.starts_with("bad");
+    let expected: Vec<_> = lines
+        .iter()
+        .zip(lines.iter().skip(1))
+        .filter(|(line, _)| is_bad(line))
+        .flat_map(|(line, remedy)| [*line, *remedy])
+        .collect();
+    ensure!(
+        expected.len() >= 2 && expected.len() < lines.len(),
+        "{lines:?}"
+    );
+    ensure!(
+        quiet.out.lines().eq(expected),
+        "quiet it says:\n{}",
+        quiet.out
+    );
+    quiet.expect(all.status, &[])?;
+    say(&["doctor", "--quiet", "--json"])?.expect(2, &["cannot be used with"])
 }
 
 fn report() -> Result<()> {

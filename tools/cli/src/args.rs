@@ -60,6 +60,9 @@ pub enum Command {
         /// One line of JSON; `vfio-pasid schema doctor` describes it.
         #[arg(long)]
         json: bool,
+        /// Only what is not ok; nothing if all is well. The exit status is the same.
+        #[arg(long, short, conflicts_with = "json")]
+        quiet: bool,
         /// Write all that a bug report wants to this file too.
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,

@@ -130,10 +130,12 @@ impl Diagnosis {
         }
     }
 
-    /// Prints it for people.
-    pub fn print(&self) {
+    /// Prints it for people; or of it what is not well only.
+    pub fn print(&self, only_bad: bool) {
         for check in &self.checks {
-            check.print();
+            if !only_bad || check.verdict != Verdict::Ok {
+                check.print();
+            }
         }
     }
 

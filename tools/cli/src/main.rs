@@ -41,13 +41,17 @@ fn run(args: Args) -> Result<u8> {
             let interval = watch.map(|seconds| Duration::from_secs(seconds.into()));
             list::run(&system, json, all, interval)?;
         }
-        Command::Doctor { json, report } => {
+        Command::Doctor {
+            json,
+            quiet,
+            report,
+        } => {
             let status = Status::look(&system);
             let diagnosis = Diagnosis::look(&system, &status);
             if json {
                 output::json(&diagnosis)?;
             } else {
-                diagnosis.print();
+                diagnosis.print(quiet);
             }
             if let Some(file) = report {
                 doctor::report(&system, &status, &diagnosis, &file)?;
