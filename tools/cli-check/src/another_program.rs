@@ -183,6 +183,6 @@ fn trace_and_demo_beside_it() -> Result<()> {
     let other = Other::new()?;
     say(&["demo", NARROW])?.expect(0, &["\"the device wrote\""])?;
     // Its device is taken.
-    say(&["demo", WIDE])?.expect(1, &["EBUSY"])?;
+    say(&["demo", WIDE])?.expect(1, &["another program has the group", "EBUSY"])?;
     other.end()
 }

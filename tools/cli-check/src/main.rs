@@ -4,7 +4,8 @@
 //! that somebody can be in. As the kernel's kselftests, it lists its cases (`-l`), runs those that
 //! are asked for (`-r NAME`), and prints TAP.
 //!
-//! It wants the devices of `boots/cli.boot`, or, as `cli_no_iommu`, none.
+//! It wants the devices of `boots/cli.boot`; as `cli_no_iommu`, none; and as `observability`, which
+//! tries the recipes of that page, those of `boots/observability.boot`.
 
 mod hold;
 mod situation;
@@ -15,6 +16,7 @@ mod denied;
 mod example;
 mod no_iommu;
 mod none;
+mod observability;
 mod ours;
 mod stock;
 
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
     }
     let cases = if name.ends_with("cli_no_iommu") {
         no_iommu::CASES.to_vec()
+    } else if name.ends_with("observability") {
+        observability::CASES.to_vec()
     } else {
         [
             ours::CASES,

@@ -36,7 +36,8 @@ pub enum Type1 {
     None,
 }
 
-fn release() -> Result<String> {
+/// Of the kernel that runs.
+pub fn release() -> Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/osrelease")?
         .trim()
         .to_owned())

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::{bail, ensure, Context, Result};
+use nix::errno::Errno;
 use pasid_demo::device::{Message, TestDevice, TEST_DEVICE};
 use vfio_pasid::{
     vm_memory::{Bytes, MmapRegion, VolatileMemory},
@@ -46,6 +47,18 @@ fn step(what: &str, outcome: impl std::fmt::Display) {
     line(format!("{what:<36}{outcome}"));
 }
 
+/// Opens the group, or says what to do.
+fn open_group(number: u32) -> Result<Group> {
+    Group::open(number).map_err(|error| {
+        let reason = match error.errno() {
+            Errno::EBUSY => Reason::GroupBusy,
+            _ => Reason::GroupDenied,
+        };
+        let remedy = reason.remedy().replace("GROUP", &number.to_string());
+        anyhow::Error::new(error).context(format!("{}: {remedy}", reason.what()))
+    })
+}
+
 /// Shows it.
 ///
 /// # Errors
@@ -64,10 +77,7 @@ pub fn run(system: &System, function: PciFunction) -> Result<()> {
     );
     let number = function.iommu_group().context(Reason::NoGroup.what())?;
     let container = Container::open().context(Reason::ContainerDenied.remedy())?;
-    let remedy = Reason::GroupDenied
-        .remedy()
-        .replace("GROUP", &number.to_string());
-    let group = Group::open(number).context(remedy)?;
+    let group = open_group(number)?;
     group.set_container(&container)?;
     container.set_iommu(IommuType::Type1v2)?;
     let device = group.device(&function.to_string())?;

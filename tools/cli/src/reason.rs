@@ -112,6 +112,9 @@ reasons! {
     /// No permission for the group.
     GroupDenied => "you may not open the group of the device",
         "a udev rule gives it to you: SUBSYSTEM==\"vfio\", OWNER=\"you\"; or sudo chown $USER /dev/vfio/GROUP";
+    /// The group is open already.
+    GroupBusy => "another program has the group of the device open",
+        "sudo vfio-pasid list tells which, if it has a container; end it, or take another device";
     /// Little locked memory.
     LowMemlock => "the limit of locked memory is low: registering more fails with ENOMEM",
         "LimitMEMLOCK= of the systemd unit, or a line 'you - memlock 4194304' (kB) in /etc/security/limits.d/vfio.conf";
