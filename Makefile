@@ -3,7 +3,6 @@
 # What `make help` lists. The work is done by the scripts in scripts/, each of
 # which is useful alone; what kbuild reads is Kbuild.
 
-KERNEL ?= 7.3
 export KERNEL KDIR SUITE INSTALL_MOD_PATH PREFIX DESTDIR ACCEL T V
 
 .DEFAULT_GOAL := modules
@@ -12,7 +11,7 @@ help: ## this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo 'Variables:'
-	@echo '  KERNEL=...    Debian kernel, a release or a series (7.3)'
+	@echo '  KERNEL=...    Debian kernel, a release or a series (scripts/kernels.list)'
 	@echo '  SUITE=sid     Debian release of kernel and compilers (trixie)'
 	@echo '  KDIR=...      a kernel build tree of your own, built with the tools of this machine'
 	@echo '  T=pattern     check: only the cases that match this extended regular expression'
@@ -34,7 +33,7 @@ headers_install: ## put the uapi header below /usr/local/include/vfio-pasid, as 
 
 # Of all kernels, unless one is named.
 uninstall: ## remove what install and headers_install have put there, as root
-	@KERNEL='$(if $(filter file,$(origin KERNEL)),,$(KERNEL))' scripts/install --uninstall
+	@scripts/install --uninstall
 
 tool: ## build vfio-pasid, which tells what is there, what to change, who holds it
 	@scripts/tool

@@ -12,6 +12,10 @@ cache=$XDG_CACHE_HOME/vfio-pasid
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 logs=$cache/log
 self=${0##*/}
+# The series of KERNEL if none is named.
+# shellcheck disable=SC2034 # for those who source this
+default_kernel=$(awk -v suite="${SUITE:-trixie}" '$1 == suite { print $2; exit }' \
+	"$top/scripts/kernels.list")
 
 say() {
 	printf '%s: %s\n' "$self" "$*" >&2
@@ -83,9 +87,12 @@ guest_target=x86_64-unknown-linux-gnu
 guest_programs=$top/build/tools/$guest_target/guest
 
 # build_for_guests OPTION...: with cargo's options that name them, into $guest_programs.
+# ld says of every static program that its library could look up names, before it drops
+# that code; sid's rustc passes that on, and trixie's knows no such lint.
 build_for_guests() (
 	cd "$top/tools" || exit
-	RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR="$top/build/tools" \
+	RUSTFLAGS="-C target-feature=+crt-static -A unknown_lints -A linker_messages" \
+		CARGO_TARGET_DIR="$top/build/tools" \
 		cargo build --locked --profile guest --target "$guest_target" "$@"
 )
 
