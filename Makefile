@@ -62,6 +62,9 @@ deb: ## Debian packages, in build/deb
 check-packages: ## the Debian packages: install, boot, upgrade, purge
 	@scripts/check-packages
 
+check-kernels: ## make check with each kernel, and the table of README
+	@scripts/check-kernels
+
 check-all: ## all of these, one after another, and the sum
 	@scripts/check-all
 
@@ -76,7 +79,7 @@ readme: ## put what vfio-pasid says in a guest into README.md
 
 update: ## renew the build root and the kernel trees, with today's packages
 	@scripts/sandbox --update
-	@for series in 7.3 7.2; do scripts/kernel-tree --update $$series; done
+	@sed -n 's/^$(or $(SUITE),trixie) //p' scripts/kernels.list | xargs -n 1 scripts/kernel-tree --update
 
 clean: ## remove what was built
 	rm -rf build
@@ -87,4 +90,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all bench bench-publish check check-all check-debug check-long check-mutants check-packages clean clean-cache deb dist fuzz help headers_install install modules readme run tool uninstall update
+.PHONY: all bench bench-publish check check-all check-debug check-kernels check-long check-mutants check-packages clean clean-cache deb dist fuzz help headers_install install modules readme run tool uninstall update

@@ -123,6 +123,25 @@ def release_mistyped():
                 what="KERNEL=7.3")
 
 
+@case
+def source_of_another_version():
+    """As for a while after an upload: headers and source do not come at once."""
+    with scratch() as folder:
+        folder = Path(folder)
+        cache = Path(os.environ["XDG_CACHE_HOME"]) / "vfio-pasid/linux" / SUITE
+        kernels = folder / "vfio-pasid/linux" / SUITE
+        shutil.copytree(cache / "apt/lists", kernels / "apt/lists")
+        (folder / "apt-cache").write_text(
+            "#!/bin/sh\ncase $* in\n*' madison linux-source-'*) echo 'linux-source | 1.2-3 | here' ;;\n"
+            f"*) exec {shutil.which('apt-cache')} \"$@\" ;;\nesac\n")
+        (folder / "apt-cache").chmod(0o755)
+        output = refuses("scripts/kernel-tree", SERIES[0], XDG_CACHE_HOME=folder,
+                         PATH=f"{folder}:{os.environ['PATH']}",
+                         why=rf"linux-source-{re.escape(SERIES[0])} has no version {re.escape(SERIES[0])}\.",
+                         what=rf"KERNEL={re.escape(SERIES[0])} takes the newest[\s\S]*there: 1\.2-3")
+        assert "kernel and source" not in output, output
+
+
 # Only trixie has it.
 def series_without_rust():
     """And before more than the headers is downloaded."""
