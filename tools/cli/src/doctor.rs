@@ -228,8 +228,8 @@ fn initramfs(system: &System) -> Option<Check> {
         return None;
     }
     let list = system
-        .ask("lsinitramfs", &[&file])
-        .or_else(|| system.ask("lsinitrd", &[&file]))?;
+        .ask_of("lsinitramfs", &file)
+        .or_else(|| system.ask_of("lsinitrd", &file))?;
     let has = |name: &str| list.contains(&format!("/{name}.ko"));
     let name = "initramfs";
     Some(if has("vfio_iommu_type1") && !has("vfio_pasid") {

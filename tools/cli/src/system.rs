@@ -71,22 +71,29 @@ impl System {
         self.text("/proc/sys/kernel/osrelease").unwrap_or_default()
     }
 
-    /// What a command prints, if it is there and succeeds.
+    /// What a command prints of this machine, if it is there and succeeds.
     pub fn ask(&self, command: &str, arguments: &[&str]) -> Option<String> {
-        if !self.is_this() {
-            return None;
-        }
-        let output = Command::new(command)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let arguments: Vec<_> = arguments.iter().map(Path::new).collect();
+        self.is_this().then(|| answer(command, &arguments))?
     }
+
+    /// What a command prints of a file, if both are there and it succeeds.
+    pub fn ask_of(&self, command: &str, file: &str) -> Option<String> {
+        answer(command, &[&self.path(file)])
+    }
+}
+
+fn answer(command: &str, arguments: &[&Path]) -> Option<String> {
+    let output = Command::new(command)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A number, decimal or with 0x.
