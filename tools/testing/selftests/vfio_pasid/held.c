@@ -993,6 +993,70 @@ TEST_F(held, reads_while_everything_comes_and_goes)
 	EXPECT_LT(0, generation_of(&self->held));
 }
 
+/* Takes and gives back a number, once in a while. */
+struct beat {
+	pthread_t thread;
+	int container;
+	u64 pause;		/* in nanoseconds */
+	atomic_bool *stop;
+	long error;
+};
+
+static void *beat(void *arg)
+{
+	struct beat *beat = arg;
+
+	while (!*beat->stop && !beat->error) {
+		u64 next = nanoseconds() + beat->pause;
+
+		if (pasid_alloc(beat->container, 50, 50) != 50)
+			beat->error = -EIO;
+		else
+			beat->error = pasid_free(beat->container, 50, 50);
+		/* Too short to sleep. */
+		while (nanoseconds() < next)
+			;
+	}
+	return NULL;
+}
+
+/*
+ * Something comes or goes for one record in ten or so, which is told as `-` only if
+ * that happens at each of several tries.
+ */
+TEST_F(held, a_record_that_meets_a_change_is_looked_up_again)
+{
+	enum { RANGES = 200, WANTED = 30 };
+	atomic_bool stop = false;
+	struct beat other = { .container = self->fd, .stop = &stop };
+	int changed = 0, unknown = 0;
+	u64 start;
+
+	for (u32 i = 0; i < RANGES; i++)
+		ASSERT_EQ(1000 + 2 * i, pasid_alloc(self->fd, 1000 + 2 * i, 1000 + 2 * i));
+	READ();
+	start = nanoseconds();
+	READ();
+	other.pause = 20 * (nanoseconds() - start) / RANGES;
+	ASSERT_EQ(0, pthread_create(&other.thread, NULL, beat, &other));
+	/* The others had nothing to be looked up again. */
+	while (changed < WANTED) {
+		long long first;
+
+		free(self->held.text);
+		self->held.text = NULL;
+		EXPECT_EQ(0, held_read(&self->held));
+		first = line_value(self->held.text, "gen");
+		for (const char *line = self->held.text; *line; line = strchr(line, '\n') + 1)
+			unknown += line_value(line, "gen") == -EAGAIN;
+		changed += first != value_of(&self->held, "end", "", "gen");
+	}
+	stop = true;
+	ASSERT_EQ(0, pthread_join(other.thread, NULL));
+	EXPECT_EQ(0, other.error);
+	EXPECT_EQ(0, unknown);
+}
+
 /* The messages about limits. */
 
 FIXTURE(limits) {
