@@ -13,6 +13,7 @@ help: ## this list
 	@echo 'Variables:'
 	@echo '  KERNEL=...    Debian kernel, a release or a series (scripts/kernels.list)'
 	@echo '  SUITE=sid     Debian release of kernel and compilers (trixie)'
+	@echo '  PROGRAM=...   run: a program in C instead, such as examples/first_dma.c'
 	@echo '  KDIR=...      a kernel build tree of your own, built with the tools of this machine'
 	@echo '  T=pattern     check: only the cases that match this extended regular expression'
 	@echo '  ACCEL=...     kvm or tcg for guests (default: KVM if it works)'
@@ -38,8 +39,8 @@ uninstall: ## remove what install and headers_install have put there, as root
 tool: ## build vfio-pasid, which tells what is there, what to change, who holds it
 	@scripts/tool
 
-run: ## boot the modules in QEMU and see what they do
-	@scripts/run
+run: ## boot the modules in QEMU and see what they do, or run PROGRAM there
+	@scripts/run $(PROGRAM)
 
 check: ## lints, builds, tests in guests
 	@scripts/check

@@ -6,6 +6,7 @@
  *     ./first_dma 26 0000:00:12.0
  *
  * 26 is the device's IOMMU group, /dev/vfio/26. The device is bound to vfio-pci.
+ * Without such a device, `make run PROGRAM=examples/first_dma.c` does it in a guest.
  * All is taken back when the descriptors close. What is special about the device,
  * here the test device of Documentation/device.rst, is in ring_doorbell(): a
  * driver of another one has that instead.
