@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Runs in a guest of scripts/check: what `plan`, written by that script, says,
-# with vfio, allow and run. The TAP of each program goes out between the lines
+# with vfio, allow, beside and run. The TAP of each program goes out between the lines
 # "@begin PROGRAM" and "@end REASON". After a program nothing may be left of it:
 # each thing that is makes a line "@leftover TEXT"; "@checked PROGRAM" ends that.
 # In a debug kernel the first complaint ends all of it, as its detectors fall
@@ -12,6 +12,7 @@ cd "$(dirname "$0")" || exit 1
 trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|DMAR: .*Error|blocked for more|suspected memory leaks'
 allowed='^$'
 kmemleak=/sys/kernel/debug/kmemleak
+beside=
 in_use=/sys/kernel/debug/vfio_pasid/in_use
 
 die() {
@@ -46,6 +47,29 @@ huge() {
 # allow REGEX: messages of the kernel that the tests provoke.
 allow() {
 	allowed="$allowed|$1"
+}
+
+# beside COMMAND...: runs beside each program. It goes on by itself, and prints a line
+# now and then.
+beside() {
+	beside="$*"
+}
+
+# Again when it ends, as it may when there are no modules.
+begin_beside() {
+	rm -f /tmp/beside
+	# shellcheck disable=SC2016 # for that shell
+	setsid sh -c 'while :; do $1; sleep 0.2; done 2>/dev/null |
+		awk "{ print NR; fflush() }" >/tmp/beside' sh "$beside" &
+	watcher=$!
+}
+
+end_beside() {
+	local times
+	kill -9 -- "-$watcher"
+	times=$(tail -n 1 /tmp/beside)
+	printf '\n# note: beside it, %s said something %s times\n' "$beside" "${times:-0}"
+	[ "${times:-0}" -gt 0 ] || echo "@leftover nothing from $beside, which is to run beside it"
 }
 
 # The processes besides this shell's own; kernel threads have no executable.
@@ -138,11 +162,14 @@ look_at_the_log() {
 }
 
 run() {
-	local program=$1
+	local program=$1 status
 	shift
 	echo "@begin $program"
+	[ -z "$beside" ] || begin_beside
 	"./$program" "$@"
-	printf '\n@end exit status %s\n' $?
+	status=$?
+	[ -z "$beside" ] || end_beside
+	printf '\n@end exit status %s\n' $status
 	settle same_processes || new_processes
 	settle nothing_in_use || counters | sed "s/^/@leftover /"
 	unload

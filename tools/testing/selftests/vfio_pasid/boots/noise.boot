@@ -11,5 +11,7 @@ guest --pasid-device 'id=none,bus=rp1 --no-pasid'
 vfio 0000:00:10.0 0000:00:11.0 0000:01:00.0 0000:02:00.0
 export VFIO_PASID_ROUNDS=5000
 export VFIO_PASID_SECONDS=15
+bring vfio-pasid
+beside ./vfio-pasid list --watch --json
 run noise
 run storm
