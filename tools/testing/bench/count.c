@@ -68,19 +68,29 @@ u64 bench_run(int bench, enum vfio_pasid_bench_who who,
 	return run.ticks;
 }
 
-double bench_least(int bench, enum vfio_pasid_bench_who who,
-		   enum vfio_pasid_bench_what what, u64 times, u64 first,
-		   u64 last, u64 size)
+double bench_sample(int bench, enum vfio_pasid_bench_who who,
+		    enum vfio_pasid_bench_what what, u64 times, u64 first,
+		    u64 last, u64 size)
 {
-	u64 least = ~0ull;
+	struct samples samples;
 
-	for (int sample = 0; sample < SAMPLES; sample++) {
-		u64 now = bench_run(bench, who, what, times, first, last, size);
+	for (int sample = 0; sample < SAMPLES; sample++)
+		samples.ticks[sample] = bench_run(bench, who, what, times, first,
+						  last, size);
+	return sample_of(&samples) / times;
+}
 
-		if (now < least)
-			least = now;
-	}
-	return (double)least / times;
+static int by_size(const void *a, const void *b)
+{
+	double one = *(const double *)a, other = *(const double *)b;
+
+	return (one > other) - (one < other);
+}
+
+double sample_of(struct samples *samples)
+{
+	qsort(samples->ticks, SAMPLES, sizeof(samples->ticks[0]), by_size);
+	return samples->ticks[getenv("BENCH_MIDDLE") ? SAMPLES / 2 : 0];
 }
 
 long flushes(void)

@@ -42,7 +42,7 @@ static void thin_out(int bench, int who, u32 total, u32 held, u32 of)
 
 static void alloc_free(int bench, int who, const char *state)
 {
-	tally(bench_least(bench, who, BENCH_ALLOC_FREE, TIMES, 1, PASID_LAST, 0),
+	tally(bench_sample(bench, who, BENCH_ALLOC_FREE, TIMES, 1, PASID_LAST, 0),
 	      "alloc.kernel.%s.%s", state, names[who]);
 }
 
@@ -89,8 +89,8 @@ static void by_ioctl(int bench, int container, int who, const char *state)
 
 static void within_a_range(int bench, const char *state, u32 first, u32 last)
 {
-	tally(bench_least(bench, BENCH_OURS, BENCH_ALLOC_FREE, TIMES, first,
-			  last, 0), "alloc.kernel.range.%s.ours", state);
+	tally(bench_sample(bench, BENCH_OURS, BENCH_ALLOC_FREE, TIMES, first,
+			   last, 0), "alloc.kernel.range.%s.ours", state);
 }
 
 static void count_dense(int bench, int container, int who)
@@ -232,7 +232,7 @@ static void count_lookups_among(int processes)
 		}
 	}
 	for (int who = BENCH_OURS; who <= BENCH_2020; who++)
-		tally(bench_least(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
+		tally(bench_sample(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
 		      "lookup.%d.%s", processes, names[who]);
 	for (int i = 0; i < processes; i++) {
 		if (!pids[i])

@@ -88,24 +88,19 @@ static int times_for(const struct memory *memory)
 
 static void count_register(int fd, int bench, const struct memory *memory)
 {
-	double in = 1e18, out = 1e18, bare = 1e18;
+	struct samples in, out, bare;
 
-	for (int sample = 0; sample < SAMPLES; sample++) {
-		double now;
-
-		now = TICKS_ONCE(CHECK(register_memory(fd, 0, memory->start,
-						       memory->size)));
-		in = now < in ? now : in;
-		now = TICKS_ONCE(CHECK(unregister_memory(fd, memory->start,
-							 memory->size)));
-		out = now < out ? now : out;
-		now = bench_run(bench, 0, BENCH_PIN, 1,
-				(uintptr_t)memory->start, 0, memory->size);
-		bare = now < bare ? now : bare;
+	for (int i = 0; i < SAMPLES; i++) {
+		in.ticks[i] = TICKS_ONCE(CHECK(register_memory(fd, 0, memory->start,
+							       memory->size)));
+		out.ticks[i] = TICKS_ONCE(CHECK(unregister_memory(fd, memory->start,
+								  memory->size)));
+		bare.ticks[i] = bench_run(bench, 0, BENCH_PIN, 1,
+					  (uintptr_t)memory->start, 0, memory->size);
 	}
-	tally(in, "register.%s.ours", memory->name);
-	tally(out, "unregister.%s.ours", memory->name);
-	tally(bare, "register.%s.bare", memory->name);
+	tally(sample_of(&in), "register.%s.ours", memory->name);
+	tally(sample_of(&out), "unregister.%s.ours", memory->name);
+	tally(sample_of(&bare), "register.%s.bare", memory->name);
 }
 
 /* Mapping */
@@ -131,7 +126,7 @@ static void count_map(int fd, int bench, u32 pasid, const struct memory *memory)
 		map(fd, pasid, memory);
 		unmap(fd, pasid, memory);
 	}), "map.%s.ours", memory->name);
-	tally(bench_least(bench, 0, bare, times, IOVA, 0, memory->size),
+	tally(bench_sample(bench, 0, bare, times, IOVA, 0, memory->size),
 	      "map.%s.bare", memory->name);
 
 	flushes();
@@ -207,10 +202,10 @@ static void count_attach(int fd, int bench, u32 pasid, u32 group)
 		CHECK(aux_attach(fd, pasid, group));
 		CHECK(aux_detach(fd, pasid, group));
 	}), "attach.ours");
-	tally(bench_least(bench, 0, BENCH_ATTACH_DETACH, TIMES, pasid, 0,
-			  0), "attach.bare");
+	tally(bench_sample(bench, 0, BENCH_ATTACH_DETACH, TIMES, pasid, 0,
+			   0), "attach.bare");
 	tally(TICKS(TIMES, create_and_destroy(fd)), "create.ours");
-	tally(bench_least(bench, 0, BENCH_DOMAIN, TIMES, 0, 0, 0),
+	tally(bench_sample(bench, 0, BENCH_DOMAIN, TIMES, 0, 0, 0),
 	      "create.bare");
 }
 
@@ -242,19 +237,15 @@ static void add_container(int fd, const struct memory *memory)
 /* What it is to give the ninth container the memory that eight others have. */
 static void count_ninth(int fd, const struct memory *memory)
 {
-	double in = 1e18, out = 1e18;
+	struct samples in, out;
 
-	for (int sample = 0; sample < SAMPLES; sample++) {
-		double now;
-
-		now = TICKS_ONCE(add_container(fd, memory));
-		in = now < in ? now : in;
-		now = TICKS_ONCE(unmap(fd, VFIO_AUX_OWN_SPACE, memory));
-		out = now < out ? now : out;
+	for (int i = 0; i < SAMPLES; i++) {
+		in.ticks[i] = TICKS_ONCE(add_container(fd, memory));
+		out.ticks[i] = TICKS_ONCE(unmap(fd, VFIO_AUX_OWN_SPACE, memory));
 		CHECK(unregister_memory(fd, memory->start, memory->size));
 	}
-	tally(in, "own.map.%s.ours", memory->name);
-	tally(out, "own.unmap.%s.ours", memory->name);
+	tally(sample_of(&in), "own.map.%s.ours", memory->name);
+	tally(sample_of(&out), "own.unmap.%s.ours", memory->name);
 }
 
 static void count_own_space(int fd, int index)
@@ -370,21 +361,17 @@ void count_spaces(unsigned int gigabytes)
 static void count_stock_map(int fd, const char *whose,
 			    const struct memory *memory)
 {
-	double in = 1e18, out = 1e18, both = 1e18;
+	struct samples in, out, both;
 
-	for (int sample = 0; sample < SAMPLES; sample++) {
-		double map, unmap;
-
-		map = TICKS_ONCE(CHECK(map_dma(fd, memory->start, IOVA,
-					       memory->size)));
-		unmap = TICKS_ONCE(CHECK(unmap_dma(fd, IOVA, memory->size)));
-		in = map < in ? map : in;
-		out = unmap < out ? unmap : out;
-		both = map + unmap < both ? map + unmap : both;
+	for (int i = 0; i < SAMPLES; i++) {
+		in.ticks[i] = TICKS_ONCE(CHECK(map_dma(fd, memory->start, IOVA,
+						       memory->size)));
+		out.ticks[i] = TICKS_ONCE(CHECK(unmap_dma(fd, IOVA, memory->size)));
+		both.ticks[i] = in.ticks[i] + out.ticks[i];
 	}
-	tally(in, "stock.map_dma.%s.%s", memory->name, whose);
-	tally(out, "stock.unmap_dma.%s.%s", memory->name, whose);
-	tally(both, "stock.map_dma+unmap_dma.%s.%s", memory->name, whose);
+	tally(sample_of(&in), "stock.map_dma.%s.%s", memory->name, whose);
+	tally(sample_of(&out), "stock.unmap_dma.%s.%s", memory->name, whose);
+	tally(sample_of(&both), "stock.map_dma+unmap_dma.%s.%s", memory->name, whose);
 }
 
 void count_stock(const char *whose)
