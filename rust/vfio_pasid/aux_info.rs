@@ -11,7 +11,7 @@ use kernel::{
 };
 
 use crate::{
-    aux::{AuxSpace, Inside},
+    aux::{AuxSpace, Inside, Space},
     container::Caller,
     kernel::{
         abi::{
@@ -19,7 +19,8 @@ use crate::{
             AuxInfo,
             VFIO_AUX_ENTRY_GROUP,
             VFIO_AUX_ENTRY_HOLE,
-            VFIO_AUX_ENTRY_MAPPING, //
+            VFIO_AUX_ENTRY_MAPPING,
+            VFIO_AUX_INFO_PROCESS, //
         },
         iommu::Access,
         stock::Seen,
@@ -67,6 +68,7 @@ impl Report {
     /// `ENOENT` if there is no such space; those of [`Caller::state`].
     pub(crate) fn gather(&mut self, caller: &Caller<'_>, info: &mut AuxInfo) -> Result {
         self.batch.clear();
+        info.flags = 0;
         let next = match SpaceName::new(info.pasid) {
             SpaceName::Own => self.gather_own(caller, info)?,
             SpaceName::Aux(pasid) => self.gather_aux(caller, pasid.get(), info)?,
@@ -86,6 +88,10 @@ impl Report {
         info: &mut AuxInfo,
     ) -> Result<ControlFlow<u64>> {
         let space = caller.state()?.space(pasid)?;
+        let space = match space {
+            Space::Aux(space) => space,
+            Space::Process(_) => return self.gather_process(caller, pasid, info),
+        };
         info.iova_start = space.window().interval().start();
         info.iova_size = space.window().interval().size();
         info.pgsize_bitmap = space.page_sizes();
@@ -99,6 +105,18 @@ impl Report {
             next = self.gather_mappings(space.inside()?.as_mut().ok_or(ENOENT)?, cursor);
         }
         Ok(next)
+    }
+
+    /// A process space is attached to groups, and that is all that there is to say.
+    fn gather_process(
+        &mut self,
+        caller: &Caller<'_>,
+        pasid: u32,
+        info: &mut AuxInfo,
+    ) -> Result<ControlFlow<u64>> {
+        info.flags = VFIO_AUX_INFO_PROCESS;
+        (info.iova_start, info.iova_size, info.pgsize_bitmap) = (0, 0, 0);
+        Ok(self.gather_groups(caller.state()?.groups_of(pasid), info.cursor))
     }
 
     /// The own space has no window of its own, but the ranges that stock type1 has; what is between

@@ -3,19 +3,26 @@
 //! What each ioctl does, between decoding and encoding. Nothing here can reach user memory, and
 //! what fails has changed nothing.
 
-use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
+use kernel::{page::PAGE_SIZE, prelude::*};
 
 use crate::{
-    aux::{AttachedPlace, AuxSpace, SpacePlace},
+    aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
     container::Caller,
     hot_reset::Affected,
-    kernel::{abi::*, iommu::Access, pci::Address},
+    kernel::{
+        abi::*,
+        device::PasidSupport,
+        iommu::Access,
+        pci::Address,
+        sva::process_can_be_bound, //
+    },
     limit,
     mapping,
     memory::Registration,
     mm::PasidInUse,
     own_space::{check_alignment, OwnMapping, SpaceName},
     pasid::{Holder, PasidRange},
+    process_space::{self, ProcessSpace},
     registered::{self, Held},
     window::{Interval, Wish}, //
 };
@@ -39,23 +46,38 @@ pub(crate) fn pasid_request(caller: &Caller<'_>, request: &PasidRequest) -> Resu
 
 /// VFIO_IOMMU_PASID_INFO.
 pub(crate) fn pasid_info(caller: &Caller<'_>, info: &mut PasidInfo) -> Result {
-    let support = match info.group {
+    let group = match info.group {
         VFIO_PASID_NO_GROUP => None,
-        number => caller.state()?.group(number)?.pasid_support(),
+        number => Some(caller.state()?.group(number)?.clone()),
     };
+    let device = group.and_then(|group| {
+        group.with_pasid_device(|device, support| {
+            Ok::<_, Error>((support, ProcessSupport::of(device, support)?))
+        })
+    });
+    let device = device.transpose()?;
     caller.check_alive()?;
     info.quota = caller.vmm().quota();
     info.used = caller.vmm().held();
-    info.width = support.map_or(0, |support| support.width);
-    info.caps = support.map_or(0, |support| {
-        (if support.exec { VFIO_PASID_CAP_EXEC } else { 0 })
-            | (if support.privileged {
-                VFIO_PASID_CAP_PRIV
-            } else {
-                0
-            })
-    });
+    info.width = device.as_ref().map_or(0, |(support, _)| support.width);
+    info.caps = device.map_or(0, |(support, process)| capabilities(support, &process));
     Ok(())
+}
+
+/// As `VFIO_PASID_CAP_*`, for the calling process.
+fn capabilities(support: PasidSupport, process: &ProcessSupport) -> u32 {
+    let attachable = process.is_complete() && process_can_be_bound();
+    [
+        (support.exec, VFIO_PASID_CAP_EXEC),
+        (support.privileged, VFIO_PASID_CAP_PRIV),
+        (attachable, VFIO_PASID_CAP_SVA),
+        (support.pri, VFIO_PASID_CAP_PRI),
+        (support.ats, VFIO_PASID_CAP_ATS),
+        (process.iommu, VFIO_PASID_CAP_SVA_IOMMU),
+        (process.allowed, VFIO_PASID_CAP_SVA_ALLOWED),
+    ]
+    .iter()
+    .fold(0, |caps, &(has, cap)| if has { caps | cap } else { caps })
 }
 
 /// The page-aligned range of virtual addresses that a user means.
@@ -96,12 +118,15 @@ pub(crate) fn unregister_memory(caller: &Caller<'_>, unregister: &RegisterMemory
 
 /// A space that VFIO_IOMMU_AUX_CREATE has made, and that nobody can name yet.
 pub(crate) struct Unpublished {
-    space: Arc<AuxSpace>,
+    space: Space,
     place: SpacePlace,
 }
 
 /// VFIO_IOMMU_AUX_CREATE, but for [`aux_publish`].
 pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<Unpublished> {
+    if create.flags & VFIO_AUX_PROCESS != 0 {
+        return create_process_space(caller, create);
+    }
     let wish = Wish::new(create.iova_start, create.iova_size)?;
     let fixed = (create.flags & VFIO_AUX_FIXED_PASID != 0)
         .then(|| SpaceName::new(create.pasid).aux())
@@ -129,19 +154,35 @@ pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<
     create.iova_start = space.window().interval().start();
     create.iova_size = space.window().interval().size();
     create.pgsize_bitmap = space.page_sizes();
+    let space = Space::Aux(space);
+    Ok(Unpublished { space, place })
+}
+
+fn create_process_space(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<Unpublished> {
+    if create.flags != VFIO_AUX_PROCESS || create.iova_start != 0 || create.iova_size != 0 {
+        return Err(EINVAL);
+    }
+    let place = SpacePlace::new(GFP_KERNEL_ACCOUNT)?;
+    let space = Space::Process(ProcessSpace::new(caller)?);
+    create.pasid = space.pasid();
+    create.pgsize_bitmap = 0;
     Ok(Unpublished { space, place })
 }
 
 /// The end of VFIO_IOMMU_AUX_CREATE: the caller knows the name of the space.
 pub(crate) fn aux_publish(caller: &Caller<'_>, new: Unpublished) -> Result<isize> {
-    caller.state()?.add_space(new.space, new.place);
-    Ok(0)
+    let refused = caller.state()?.add_space(new.space, new.place);
+    refused.map_or(Ok(0), |_| Err(EBUSY))
 }
 
 /// VFIO_IOMMU_AUX_DESTROY: detaches first, so that unmapping has nothing to flush.
 pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<isize> {
     let pasid = SpaceName::new(destroy.pasid).aux()?;
     let space = caller.state()?.space(pasid)?;
+    let space = match space {
+        Space::Aux(space) => space,
+        Space::Process(_) => return process_space::destroy(caller, pasid).map(|_| 0),
+    };
     let ended = {
         let mut inside = space.inside()?;
         if inside.is_none() {
@@ -157,10 +198,14 @@ pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<i
 /// VFIO_IOMMU_AUX_ATTACH.
 pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
     let pasid = SpaceName::new(attach.pasid).aux()?;
-    let place = AttachedPlace::new(GFP_KERNEL_ACCOUNT)?;
-    let attached = caller
+    let mut place = Some(AttachedPlace::new(GFP_KERNEL_ACCOUNT)?);
+    let mut attached = caller
         .state()?
-        .attach(caller.vmm(), pasid, attach.group, place);
+        .attach(caller.vmm(), pasid, attach.group, &mut place);
+    if let (Ok(Some(device)), Some(place)) = (&attached, place.take()) {
+        let bound = process_space::attach(caller, pasid, attach.group, device, place);
+        attached = bound.map(|()| None);
+    }
     attached.inspect_err(|&error| {
         let name = || caller.state().ok()?.device_of(attach.group);
         limit::not_attached(caller.vmm(), error, name);
@@ -171,7 +216,10 @@ pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isiz
 /// VFIO_IOMMU_AUX_DETACH.
 pub(crate) fn aux_detach(caller: &Caller<'_>, detach: &AuxAttach) -> Result<isize> {
     let pasid = SpaceName::new(detach.pasid).aux()?;
-    caller.state()?.detach(pasid, detach.group)?;
+    let device = caller.state()?.detach(pasid, detach.group)?;
+    if let Some(device) = device {
+        process_space::detach(caller, pasid, detach.group, &device)?;
+    }
     Ok(0)
 }
 
@@ -190,7 +238,7 @@ pub(crate) fn aux_map(caller: &Caller<'_>, map: &AuxMap) -> Result<isize> {
         }
         SpaceName::Aux(pasid) => {
             let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
-            let space = caller.state()?.space(pasid.get())?;
+            let space = caller.state()?.space(pasid.get())?.aux()?;
             space.map(iova, memory, access, place, find, || caller.check_alive())
         }
     };
@@ -204,7 +252,7 @@ pub(crate) fn aux_unmap(caller: &Caller<'_>, unmap: &mut AuxUnmap) -> Result {
     unmap.size = match SpaceName::new(unmap.pasid) {
         SpaceName::Own => caller.own_unmap(range.unwrap_or(Interval::ALL))?,
         SpaceName::Aux(pasid) => {
-            let space = caller.state()?.space(pasid.get())?;
+            let space = caller.state()?.space(pasid.get())?.aux()?;
             space.unmap(range)?
         }
     };

@@ -19,7 +19,7 @@ use kernel::{
 };
 
 use crate::{
-    aux::{AttachedPlace, Attachments, AuxSpace, Key, OpenDevice, SpacePlace, Spaces},
+    aux::{Attached, AttachedPlace, Attachments, Key, OpenDevice, Space, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
     held,
@@ -174,19 +174,114 @@ impl State {
         Some(device.device().name())
     }
 
-    /// The aux space that `pasid` names.
+    /// The space that `pasid` names.
     ///
     /// # Errors
     ///
     /// `ENOENT` if there is none.
-    pub(crate) fn space(&self, pasid: u32) -> Result<Arc<AuxSpace>> {
+    pub(crate) fn space(&self, pasid: u32) -> Result<Space> {
         self.spaces.get(&pasid).cloned().ok_or(ENOENT)
     }
 
-    /// Adds a space. Its PASID is in use by it alone, so there is no other of that name.
-    pub(crate) fn add_space(&mut self, space: Arc<AuxSpace>, place: SpacePlace) {
+    /// Adds a space, unless there is one of that name: the process's space, of which each container
+    /// has one at most. Then the new one is returned, to be dropped when this is unlocked.
+    #[must_use]
+    pub(crate) fn add_space(&mut self, space: Space, place: SpacePlace) -> Option<Space> {
+        if self.spaces.get(&space.pasid()).is_some() {
+            return Some(space);
+        }
         self.spaces.insert(place.into_node(space.pasid(), space));
         held::changed();
+        None
+    }
+
+    /// An open device that can use process spaces.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if no group can use PASIDs, or no open device process spaces; `ENODEV` if no
+    /// device is open that can use PASIDs.
+    pub(crate) fn process_device(&self) -> Result<&OpenDevice> {
+        self.narrowest_group()?;
+        let mut error = ENODEV;
+        for group in self.groups.values() {
+            let Ok(device) = open_device(&self.devices, group) else {
+                continue;
+            };
+            if device.can_use_processes() {
+                return Ok(device);
+            }
+            error = eopnotsupp();
+        }
+        Err(error)
+    }
+
+    /// Whether `device` is open.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it has been closed.
+    pub(crate) fn check_open(&self, device: &OpenDevice) -> Result {
+        let now = self.devices.get(&device.pinned().identity());
+        now.filter(|now| now.is(device)).map(|_| ()).ok_or(ENODEV)
+    }
+
+    /// Whether the process space `pasid` can be attached to `device` of the group `number`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the device has been closed; `ENOENT` if the space or the group is gone; `EEXIST`
+    /// if it is attached.
+    pub(crate) fn check_process(&self, pasid: u32, number: u32, device: &OpenDevice) -> Result {
+        self.space(pasid)?;
+        self.group(number)?;
+        self.check_open(device)?;
+        if self.attachments.has(number, pasid) {
+            return Err(EEXIST);
+        }
+        Ok(())
+    }
+
+    /// Adds what [`State::check_process`] allows.
+    pub(crate) fn add_attached(
+        &mut self,
+        pasid: u32,
+        number: u32,
+        attached: Attached,
+        place: AttachedPlace,
+    ) {
+        self.attachments.add(number, pasid, attached, place);
+        held::changed();
+    }
+
+    /// Takes the attachment of the process space `pasid` to the group `number`, to be dropped when
+    /// this is unlocked.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if it is not attached.
+    pub(crate) fn take_attached(&mut self, pasid: u32, number: u32) -> Result<Attached> {
+        let attached = self.attachments.take(number, pasid).ok_or(ENOENT)?;
+        held::changed();
+        Ok(attached)
+    }
+
+    /// Takes the process space `pasid` from the container, if it is not attached.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such space.
+    pub(crate) fn remove_process_space(&mut self, pasid: u32) -> Result<Removal> {
+        self.space(pasid)?;
+        for (&number, group) in self.groups.iter() {
+            if self.attachments.has(number, pasid) {
+                let device = open_device(&self.devices, group)?.clone();
+                return Ok(Removal::Attached(number, device));
+            }
+        }
+        let space = self.spaces.remove(&pasid).ok_or(ENOENT)?;
+        held::changed();
+        Ok(Removal::Done(space))
     }
 
     /// Takes a space from the container, and detaches it.
@@ -200,7 +295,8 @@ impl State {
 
     /// Attaches the space `pasid` to `group`, for the process `vmm`. Its device is open if it is on
     /// the list: VFIO takes it off when it is closed, or if opening it fails, and then it is
-    /// detached.
+    /// detached. For a process space, which is not attached with this locked, the device is
+    /// returned instead.
     ///
     /// # Errors
     ///
@@ -211,27 +307,38 @@ impl State {
         vmm: &VfioMmRef,
         pasid: u32,
         number: u32,
-        place: AttachedPlace,
-    ) -> Result {
+        place: &mut Option<AttachedPlace>,
+    ) -> Result<Option<OpenDevice>> {
         let space = self.space(pasid)?;
         let device = open_device(&self.devices, self.group(number)?)?;
+        let Space::Aux(space) = space else {
+            return Ok(Some(device.clone()));
+        };
+        let place = place.take().ok_or(ENOMEM)?;
         self.attachments
             .attach(vmm, &space, number, device, place)?;
         held::changed();
-        Ok(())
+        Ok(None)
     }
 
-    /// Detaches the space `pasid` from the group `number`.
+    /// Detaches the space `pasid` from the group `number`. For a process space, its device is
+    /// returned instead, as by [`State::attach`].
     ///
     /// # Errors
     ///
     /// `ENOENT` if there is no such space or group, or it is not attached.
-    pub(crate) fn detach(&mut self, pasid: u32, number: u32) -> Result {
-        self.space(pasid)?;
-        self.group(number)?;
+    pub(crate) fn detach(&mut self, pasid: u32, number: u32) -> Result<Option<OpenDevice>> {
+        let space = self.space(pasid)?;
+        let group = self.group(number)?;
+        if let Space::Process(_) = space {
+            if !self.attachments.has(number, pasid) {
+                return Err(ENOENT);
+            }
+            return Ok(Some(open_device(&self.devices, group)?.clone()));
+        }
         self.attachments.detach(number, pasid)?;
         held::changed();
-        Ok(())
+        Ok(None)
     }
 
     /// The numbers of the groups that the space `pasid` is attached to, in ascending order.
@@ -261,8 +368,8 @@ impl State {
         Some((identity, see(device.device())))
     }
 
-    /// What `see` makes of the first aux space from `pasid` on.
-    pub(crate) fn space_from<T>(&self, pasid: u32, see: impl FnOnce(&AuxSpace) -> T) -> Option<T> {
+    /// What `see` makes of the first space from `pasid` on.
+    pub(crate) fn space_from<T>(&self, pasid: u32, see: impl FnOnce(&Space) -> T) -> Option<T> {
         let cursor = self.spaces.cursor_lower_bound(&pasid)?;
         Some(see(cursor.current().1))
     }
@@ -286,6 +393,14 @@ impl State {
         self.changes += 1;
         held::changed();
     }
+}
+
+/// Whether a process space was taken from its container.
+pub(crate) enum Removal {
+    /// It was: to be dropped when the container is unlocked.
+    Done(Space),
+    /// It is attached to this group, whose device this is.
+    Attached(u32, OpenDevice),
 }
 
 /// The PASID-capable device of `group`, which is one of `devices`.
@@ -568,15 +683,17 @@ impl Container {
     /// `.detach_group`: ours first. A PASID that is left attached makes
     /// `__iommu_release_dma_ownership()` warn, and the group could never be opened again.
     pub(crate) fn detach_group(&self, group: &Group) {
+        let bonds;
         {
             let mut state = self.state.lock();
-            state.attachments.detach_all(group.number(), None);
+            bonds = state.attachments.detach_all(group.number(), None);
             state.groups.remove(&group.number());
             state.changed();
             if state.groups.is_empty() {
                 self.dead.store(true, Release);
             }
         }
+        drop(bonds);
         self.stock.detach_group(group);
     }
 
@@ -596,7 +713,8 @@ impl Container {
 
     /// `.unregister_device`: a device was closed for the last time.
     pub(crate) fn unregister_device(&self, device: &PinnedDevice) {
-        {
+        let mut bonds = None;
+        let open = {
             let mut state = self.state.lock();
             let group = state
                 .groups
@@ -604,10 +722,16 @@ impl Container {
                 .find(|group| group.has(device.device()));
             if let Some(number) = group.map(Group::number) {
                 let closed = Some(device.identity());
-                state.attachments.detach_all(number, closed);
+                bonds = Some(state.attachments.detach_all(number, closed));
             }
-            state.devices.remove(&device.identity());
+            let open = state.devices.remove(&device.identity());
             state.changed();
+            open
+        };
+        drop(bonds);
+        // Whoever binds a process to the device, or unbinds one, finds it closed, or is done.
+        if let Some(open) = open {
+            open.wait_at_gate();
         }
         self.stock.unregister_device(device);
     }

@@ -11,7 +11,7 @@ use core::fmt::{self, Write};
 use kernel::{page::PAGE_SHIFT, prelude::*, sync::Arc};
 
 use crate::{
-    aux::Key,
+    aux::{Key, Space},
     container::{Container, State},
     handle::{Handle, Position},
     kernel::{
@@ -405,12 +405,18 @@ impl Reader {
             Place::Space(from) => {
                 let container = self.container.handle();
                 let found = self.in_container(|state| {
-                    state.space_from(from, |space| What::Space {
-                        container,
-                        pasid: space.pasid(),
-                        kind: "aux",
-                        window: Some(space.window().interval()),
-                        totals: Some(space.totals()),
+                    state.space_from(from, |space| {
+                        let (kind, aux) = match space {
+                            Space::Aux(space) => ("aux", Some(space)),
+                            Space::Process(_) => ("process", None),
+                        };
+                        What::Space {
+                            container,
+                            pasid: space.pasid(),
+                            kind,
+                            window: aux.map(|space| space.window().interval()),
+                            totals: aux.map(|space| space.totals()),
+                        }
                     })
                 })?;
                 match found {

@@ -255,10 +255,21 @@ impl VfioMm {
         find: impl FnOnce(&PasidSet) -> Result<u32>,
     ) -> Result<u32> {
         let mut pasids = self.pasids_with_spare()?;
+        self.hold_in(&mut pasids, holder, in_use, find)
+    }
+
+    /// As [`VfioMm::hold`], in the process's set, which has a spare node.
+    fn hold_in(
+        &self,
+        pasids: &mut PasidSet,
+        holder: Holder,
+        in_use: bool,
+        find: impl FnOnce(&PasidSet) -> Result<u32>,
+    ) -> Result<u32> {
         if pasids.held() >= self.quota() {
             return Err(ENOSPC);
         }
-        let number = find(&pasids)?;
+        let number = find(pasids)?;
         pasids.insert(number, holder, in_use);
         held::changed();
         MODULE.get().counters.add(Kind::Pasids, 1);
@@ -319,6 +330,8 @@ enum Afterwards {
     Free,
     /// It is not of the number space, but of the host.
     Host,
+    /// It is the SVA number of the process: of the host, too, and held until its last use ends.
+    Process,
 }
 
 impl PasidInUse {
@@ -371,6 +384,32 @@ impl PasidInUse {
         })
     }
 
+    /// Takes `number`, the SVA number of the process, into use until this is dropped, once more.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the process has it for something else; `ENOSPC` if the quota is used up;
+    /// `ENOMEM`.
+    pub(crate) fn of_process(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
+        {
+            let mut pasids = vmm.pasids_with_spare()?;
+            if pasids.start_process_use() {
+                let held = vmm.hold_in(&mut pasids, Holder::Driver, true, |pasids| {
+                    (!pasids.holds(number)).then_some(number).ok_or(EBUSY)
+                });
+                if let Err(error) = held {
+                    pasids.end_process_use();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Self {
+            vmm,
+            number: PasidRange::single(number),
+            afterwards: Afterwards::Process,
+        })
+    }
+
     /// The number.
     pub(crate) fn number(&self) -> u32 {
         self.number.min()
@@ -380,13 +419,18 @@ impl PasidInUse {
 impl Drop for PasidInUse {
     fn drop(&mut self) {
         let mut pasids = self.vmm.pasids.lock();
+        if let Afterwards::Process = self.afterwards {
+            if !pasids.end_process_use() {
+                return;
+            }
+        }
         pasids.end_use(self.number());
         match self.afterwards {
             Afterwards::Kept(sweeps) if sweeps == pasids.sweeps() => {}
             Afterwards::Kept(_) | Afterwards::Free => {
                 give_back(&mut pasids, self.number, Holder::User);
             }
-            Afterwards::Host => {
+            Afterwards::Host | Afterwards::Process => {
                 pasids.remove(self.number, Holder::Driver, |_, _| {
                     MODULE.get().counters.sub(Kind::Pasids, 1);
                 });

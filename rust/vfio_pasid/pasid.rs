@@ -178,6 +178,8 @@ pub(crate) struct PasidSet {
     /// How many of these are the host's, which may be free for everybody else: what a driver holds
     /// and uses is such a number, and nothing else is.
     of_host: u32,
+    /// Who uses the number of the process itself, if it is held.
+    of_process: u32,
     sweeps: u32,
 }
 
@@ -190,6 +192,7 @@ impl PasidSet {
             held: 0,
             in_use: 0,
             of_host: 0,
+            of_process: 0,
             sweeps: 0,
         }
     }
@@ -299,6 +302,19 @@ impl PasidSet {
     /// Whether the set holds the number although the number space may have it free.
     pub(crate) fn holds_of_host(&self, number: u32) -> bool {
         self.of_host != 0 && self.holds(number)
+    }
+
+    /// Counts one more use of the process's own number, which the set holds from the first to the
+    /// last; returns whether this is the first.
+    pub(crate) fn start_process_use(&mut self) -> bool {
+        self.of_process += 1;
+        self.of_process == 1
+    }
+
+    /// Counts one use less; returns whether this was the last.
+    pub(crate) fn end_process_use(&mut self) -> bool {
+        self.of_process -= 1;
+        self.of_process == 0
     }
 
     /// Marks a number of the user as in use, which keeps it from being removed.

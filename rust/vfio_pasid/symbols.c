@@ -74,6 +74,17 @@ module_param_named(attachment_limit, vfio_pasid_param_attachments, uint, 0444);
 MODULE_PARM_DESC(attachment_limit,
 		 "Attachments that all processes may have together (default 16384)");
 
+bool vfio_pasid_param_process_space;
+module_param_named(process_space, vfio_pasid_param_process_space, bool, 0444);
+MODULE_PARM_DESC(process_space,
+		 "Let users attach their whole process to a device (default N)");
+
+bool vfio_pasid_param_process_space_pri;
+module_param_named(process_space_pri, vfio_pasid_param_process_space_pri, bool,
+		   0444);
+MODULE_PARM_DESC(process_space_pri,
+		 "With process_space: also to devices with page requests (default N)");
+
 /* The functions are in exports.rs. */
 #define EXPORT_RUST(name) EXPORT_SYMBOL_GPL(name)
 

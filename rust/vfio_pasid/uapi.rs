@@ -26,7 +26,8 @@ const FEATURES: u32 = VFIO_PASID_FEATURE_PASID
     | VFIO_PASID_FEATURE_MEMORY
     | VFIO_PASID_FEATURE_WINDOW
     | VFIO_PASID_FEATURE_HOT_RESET
-    | VFIO_PASID_FEATURE_OWN_SPACE;
+    | VFIO_PASID_FEATURE_OWN_SPACE
+    | VFIO_PASID_FEATURE_PROCESS;
 
 /// An ioctl on a container that has no IOMMU type yet. VFIO asks for extensions so; anything else
 /// met the release of the container.
@@ -149,7 +150,7 @@ impl Call<'_> {
     /// it undoes everything.
     fn aux_create(&self) -> Result<isize> {
         let caller = self.container.enter()?;
-        let mut create = self.read(VFIO_AUX_FIXED_PASID)?;
+        let mut create = self.read(VFIO_AUX_FIXED_PASID | VFIO_AUX_PROCESS)?;
         let space = caller
             .vmm()
             .with_what_was_closed(|| calls::aux_create(&caller, &mut create))?;
@@ -160,7 +161,7 @@ impl Call<'_> {
     /// Gathers and copies in turn, a batch at a time.
     fn aux_info(&self) -> Result<isize> {
         let caller = self.container.enter()?;
-        let mut info: AuxInfo = self.read(0)?;
+        let mut info: AuxInfo = self.read(VFIO_AUX_INFO_PROCESS)?;
         let room = (info.argsz as usize - size_of::<AuxInfo>()) / size_of::<AuxEntry>();
         let mut entries = self
             .slice(size_of::<AuxInfo>(), room * size_of::<AuxEntry>())

@@ -24,6 +24,7 @@ mod numbers;
 mod own_space;
 mod pasid;
 mod permit;
+mod process_space;
 mod registered;
 mod uapi;
 mod window;

@@ -49,6 +49,7 @@
 #define VFIO_PASID_FEATURE_WINDOW	(1 << 3) /* SETUP, AUX_CREATE's window */
 #define VFIO_PASID_FEATURE_HOT_RESET	(1 << 4) /* HOT_RESET_INFO */
 #define VFIO_PASID_FEATURE_OWN_SPACE	(1 << 5) /* VFIO_AUX_OWN_SPACE */
+#define VFIO_PASID_FEATURE_PROCESS	(1 << 6) /* VFIO_AUX_PROCESS */
 
 /**
  * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
@@ -95,12 +96,16 @@ struct vfio_iommu_type1_pasid_request {
  * @group: in: number of an IOMMU group of this container, or
  *         VFIO_PASID_NO_GROUP
  * @quota: out: how many PASIDs the process may hold
- * @used: out: how many it holds, with those that kernel drivers hold for it
+ * @used: out: how many it holds, with those that kernel drivers hold for it, and
+ *        its own (VFIO_AUX_PROCESS)
  * @width: out: how many bits a PASID may have for the devices of the group;
  *         0 if it has no device that can use PASIDs, or several, or without a
  *         group
  * @caps: out: VFIO_PASID_CAP_*, what the device's PASID capability offers
- *        (vfio-pci hides that capability in config space)
+ *        (vfio-pci hides that capability in config space), and whether a
+ *        process space can be attached to it. If not, with a width above 0, the
+ *        reason is that VFIO_PASID_CAP_SVA_IOMMU, _ATS or _SVA_ALLOWED is not
+ *        there, or else that the process uses linear address masking
  * @reserved: 0
  *
  * Errors:
@@ -118,6 +123,11 @@ struct vfio_iommu_pasid_info {
 	__u32	caps;
 #define VFIO_PASID_CAP_EXEC		(1 << 0) /* execute permission */
 #define VFIO_PASID_CAP_PRIV		(1 << 1) /* privileged mode */
+#define VFIO_PASID_CAP_SVA		(1 << 2) /* can have a process space */
+#define VFIO_PASID_CAP_PRI		(1 << 3) /* may request pages */
+#define VFIO_PASID_CAP_ATS		(1 << 4) /* may keep translations */
+#define VFIO_PASID_CAP_SVA_IOMMU	(1 << 5) /* IOMMU walks processes */
+#define VFIO_PASID_CAP_SVA_ALLOWED	(1 << 6) /* by the module's parameters */
 	__u32	reserved;
 };
 
@@ -207,6 +217,7 @@ struct vfio_iommu_register_memory {
  * @flags: VFIO_AUX_FIXED_PASID: use @pasid, which the process holds and which
  *         has no space yet. Otherwise a number is taken that all PASID-capable
  *         groups of the container can use, and destroying frees it.
+ *         VFIO_AUX_PROCESS, alone: the space is the address space of the process
  * @pasid: in with VFIO_AUX_FIXED_PASID; out: the name of the space
  * @reserved: 0
  * @iova_start: in: start of the IOVA window wished for, in bytes; out: granted
@@ -217,23 +228,44 @@ struct vfio_iommu_register_memory {
  *
  * The space is empty and attached to nothing.
  *
+ * With VFIO_AUX_PROCESS, devices that it is attached to use the addresses of the
+ * process as the process itself does, with its rights in user mode: what it maps,
+ * unmaps or protects, it does for them as well. Nothing is registered, mapped,
+ * pinned or charged; AUX_MAP and AUX_UNMAP are EINVAL. The name of the space is
+ * the number that the kernel gives the process for this (its SVA PASID), the same
+ * in all containers of the process, each of which has one such space at most. The
+ * process holds the number for as long as one of them has it, once. There is no
+ * window and no page size: @iova_start, @iova_size and @pgsize_bitmap are 0.
+ * When the process ends or executes another program, devices find nothing any
+ * more. Before the first such space is created, a device that can have one must
+ * be open. Root allows all this by the parameters process_space, and
+ * process_space_pri for devices that may request pages.
+ *
  * Errors:
  *
  *   EINVAL      the wish wraps around, or has a start and no size; FIXED:
- *               VFIO_AUX_OWN_SPACE
+ *               VFIO_AUX_OWN_SPACE; PROCESS: also FIXED, or a window
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
- *               no address spaces for them
+ *               no address spaces for them; PROCESS: no open device has
+ *               VFIO_PASID_CAP_SVA
+ *   ENODEV      PROCESS: no device is open that can use PASIDs
  *   ENOENT      FIXED: the process does not hold the number
- *   EBUSY       FIXED: the number has a space already
+ *   EBUSY       FIXED: the number has a space already; PROCESS: the container
+ *               has the space already, or the process holds its number for
+ *               something else; the number is taken on the device's group by
+ *               someone else; the device is being reset
  *   ERANGE      nothing of the wish can be served; FIXED: the number is wider
- *               than a group of the container can use
- *   ENOSPC      the quota or the range of numbers is used up
+ *               than a group of the container can use; PROCESS: than the device
+ *   ENOSPC      the quota or the range of numbers is used up; PROCESS: also the
+ *               host's numbers that the device can use
+ *   EINTR       PROCESS: also: any signal came while the process was bound
  *   ENOMEM      no memory
  */
 struct vfio_iommu_aux_create {
 	__u32	argsz;
 	__u32	flags;
 #define VFIO_AUX_FIXED_PASID		(1 << 0)
+#define VFIO_AUX_PROCESS		(1 << 1)
 	__u32	pasid;
 	__u32	reserved;
 	__u64	iova_start;
@@ -280,6 +312,10 @@ struct vfio_iommu_aux_destroy {
  * can be attached again after the device is opened again. The space itself is
  * left as it is. A reset of the device does not detach.
  *
+ * Of a process space, both take the machine-wide lock of all that binds processes
+ * to devices: they wait for others who do that, and these may wait for their own
+ * memory.
+ *
  * Errors:
  *
  *   EINVAL      VFIO_AUX_OWN_SPACE; ATTACH: the device cannot serve the space:
@@ -293,7 +329,8 @@ struct vfio_iommu_aux_destroy {
  * and of ATTACH:
  *
  *   EOPNOTSUPP  the group has no PASID-capable device, or several; its IOMMU
- *               driver cannot attach address spaces under a PASID
+ *               driver cannot attach address spaces under a PASID; process
+ *               space: the device has no VFIO_PASID_CAP_SVA
  *   ENODEV      the device is not open through this container
  *   ERANGE      the PASID is wider than the device can use
  *   EEXIST      the space is attached to the group already
@@ -302,6 +339,7 @@ struct vfio_iommu_aux_destroy {
  *   ENOSPC      the process has as many attachments as it may have PASIDs, or
  *               the system as many as the parameter attachment_limit allows,
  *               or as leave the IOMMU enough domain ids for others
+ *   EINTR       process space: also: any signal came while it was bound
  *   ENOMEM      no memory
  */
 struct vfio_iommu_aux_attach {
@@ -339,7 +377,7 @@ struct vfio_iommu_aux_attach {
  * Errors:
  *
  *   EINVAL  neither of the flags; @size is 0; something is not aligned or wraps
- *           around
+ *           around; a process space
  *   ENOENT  no such space; not all of the memory is in one range that is
  *           registered with this container
  *   ERANGE  not all of it is in the window, or some of it is in a hole; the
@@ -385,7 +423,7 @@ struct vfio_iommu_aux_map {
  *
  *   EINVAL  the range is empty (without VFIO_AUX_UNMAP_ALL), not aligned as for
  *           VFIO_IOMMU_AUX_MAP, or wraps around; only a part of a mapping is in
- *           it; VFIO_AUX_UNMAP_ALL with a range
+ *           it; VFIO_AUX_UNMAP_ALL with a range; a process space
  *   ENOENT  no such space
  */
 struct vfio_iommu_aux_unmap {
@@ -423,7 +461,8 @@ struct vfio_iommu_aux_entry {
 /**
  * struct vfio_iommu_aux_info - VFIO_IOMMU_AUX_INFO
  * @argsz: size of the structure with the room for @entries
- * @flags: 0
+ * @flags: in: any VFIO_AUX_INFO_*, which mean nothing; out: those that the space
+ *         has. VFIO_AUX_INFO_PROCESS: it is the process
  * @pasid: the space, or VFIO_AUX_OWN_SPACE
  * @count: out: entries filled in
  * @iova_start: out: start of the IOVA window in bytes
@@ -450,6 +489,7 @@ struct vfio_iommu_aux_entry {
 struct vfio_iommu_aux_info {
 	__u32	argsz;
 	__u32	flags;
+#define VFIO_AUX_INFO_PROCESS		(1 << 0)
 	__u32	pasid;
 	__u32	count;
 	__u64	iova_start;

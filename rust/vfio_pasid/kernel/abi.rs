@@ -23,6 +23,7 @@ pub(crate) const VFIO_PASID_FEATURE_MEMORY: u32 = 1 << 2;
 pub(crate) const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 pub(crate) const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 pub(crate) const VFIO_PASID_FEATURE_OWN_SPACE: u32 = 1 << 5;
+pub(crate) const VFIO_PASID_FEATURE_PROCESS: u32 = 1 << 6;
 
 pub(crate) const VFIO_IOMMU_PASID_REQUEST: u32 = _IO(VFIO_TYPE, VFIO_BASE + 18);
 pub(crate) const VFIO_IOMMU_FLAG_ALLOC_PASID: u32 = 1 << 0;
@@ -40,6 +41,11 @@ pub(crate) const VFIO_IOMMU_PASID_INFO: u32 = _IO(VFIO_TYPE, 0x40);
 pub(crate) const VFIO_PASID_NO_GROUP: u32 = u32::MAX;
 pub(crate) const VFIO_PASID_CAP_EXEC: u32 = 1 << 0;
 pub(crate) const VFIO_PASID_CAP_PRIV: u32 = 1 << 1;
+pub(crate) const VFIO_PASID_CAP_SVA: u32 = 1 << 2;
+pub(crate) const VFIO_PASID_CAP_PRI: u32 = 1 << 3;
+pub(crate) const VFIO_PASID_CAP_ATS: u32 = 1 << 4;
+pub(crate) const VFIO_PASID_CAP_SVA_IOMMU: u32 = 1 << 5;
+pub(crate) const VFIO_PASID_CAP_SVA_ALLOWED: u32 = 1 << 6;
 
 #[repr(C)]
 pub(crate) struct PasidInfo {
@@ -69,6 +75,7 @@ pub(crate) const VFIO_AUX_OWN_SPACE: u32 = 0;
 
 pub(crate) const VFIO_IOMMU_AUX_CREATE: u32 = _IO(VFIO_TYPE, 0x43);
 pub(crate) const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;
+pub(crate) const VFIO_AUX_PROCESS: u32 = 1 << 1;
 
 #[repr(C)]
 pub(crate) struct AuxCreate {
@@ -154,6 +161,7 @@ pub(crate) struct AuxUnmap {
 }
 
 pub(crate) const VFIO_IOMMU_AUX_INFO: u32 = _IO(VFIO_TYPE, 0x49);
+pub(crate) const VFIO_AUX_INFO_PROCESS: u32 = 1 << 0;
 pub(crate) const VFIO_AUX_ENTRY_HOLE: u32 = 1;
 pub(crate) const VFIO_AUX_ENTRY_GROUP: u32 = 2;
 pub(crate) const VFIO_AUX_ENTRY_MAPPING: u32 = 3;

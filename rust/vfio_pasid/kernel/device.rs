@@ -76,7 +76,7 @@ impl GroupDevice<'_> {
         }
         // SAFETY: A device in a group has a `dev_iommu`, unless the group is one without an IOMMU.
         // Its IOMMU driver sets all fields before it lets the device into the group.
-        let (max_pasids, enabled, features) = unsafe {
+        let (max_pasids, enabled, features, ats, pri) = unsafe {
             let iommu = (*self.as_ptr()).iommu;
             if iommu.is_null() {
                 return None;
@@ -85,12 +85,16 @@ impl GroupDevice<'_> {
                 (*iommu).max_pasids,
                 (*pdev).pasid_enabled() != 0,
                 u32::from((*pdev).pasid_features),
+                (*pdev).ats_enabled() != 0,
+                (*pdev).pri_enabled() != 0,
             )
         };
         (max_pasids > 1 && enabled).then(|| PasidSupport {
             width: max_pasids.ilog2(),
             exec: features & bindings::PCI_PASID_CAP_EXEC != 0,
             privileged: features & bindings::PCI_PASID_CAP_PRIV != 0,
+            ats,
+            pri,
         })
     }
 
@@ -145,4 +149,8 @@ pub(crate) struct PasidSupport {
     pub(crate) exec: bool,
     /// Privileged mode.
     pub(crate) privileged: bool,
+    /// The IOMMU driver lets it ask for translations, and keep them.
+    pub(crate) ats: bool,
+    /// The IOMMU driver lets it ask for pages.
+    pub(crate) pri: bool,
 }

@@ -8,6 +8,7 @@
 struct device;
 struct iommu_domain;
 struct iommu_iotlb_gather;
+struct iommu_sva;
 struct mmu_interval_notifier;
 struct mm_struct;
 struct mutex;
@@ -46,6 +47,12 @@ bool vfio_pasid_helper_interval_check_retry(struct mmu_interval_notifier *sub,
 					    unsigned long seq);
 struct pci_dev *vfio_pasid_helper_to_pci_dev(struct device *dev);
 long vfio_pasid_helper_domain_ids(struct device *dev);
+int vfio_pasid_helper_walks_processes(struct device *dev);
+bool vfio_pasid_helper_sva_driver(struct device *dev);
+bool vfio_pasid_helper_sva_process(void);
+u32 vfio_pasid_helper_sva_pasid(void);
+struct iommu_sva *vfio_pasid_helper_sva_bind(struct device *dev);
+void vfio_pasid_helper_sva_unbind(struct iommu_sva *sva);
 size_t vfio_pasid_helper_dev_name(struct device *dev, char *name, size_t room);
 struct pid *vfio_pasid_helper_maker(struct task_struct *task, char *comm);
 u32 vfio_pasid_helper_pid_of(struct pid *pid, struct mm_struct *mm);

@@ -25,6 +25,7 @@ pub(crate) mod resv;
 mod scatter;
 pub(crate) mod sched;
 pub(crate) mod stock;
+pub(crate) mod sva;
 pub(crate) mod trace;
 pub(crate) mod vfio;
 pub(crate) mod warn;

@@ -16,6 +16,8 @@ extern "C" {
     static vfio_pasid_param_regions: c_uint;
     static vfio_pasid_param_mappings: c_uint;
     static vfio_pasid_param_attachments: c_uint;
+    static vfio_pasid_param_process_space: bool;
+    static vfio_pasid_param_process_space_pri: bool;
 }
 
 /// The most mappings that one process may ever have: each takes another pin of its pages, which is
@@ -34,6 +36,10 @@ pub(crate) struct Parameters {
     pub(crate) mapping_limit: u32,
     /// How many attachments all processes may have together.
     pub(crate) attachment_limit: u32,
+    /// Whether there may be process spaces.
+    pub(crate) process_space: bool,
+    /// Whether devices that may ask for pages can have them as well.
+    pub(crate) process_space_pri: bool,
 }
 
 impl Parameters {
@@ -45,7 +51,7 @@ impl Parameters {
     pub(crate) fn read() -> Result<Self> {
         // SAFETY: Set by the module loader before the module's init runs, and never after,
         // because their permissions are 0444.
-        let (quota, min, max, region_limit, mapping_limit, attachment_limit) = unsafe {
+        let (quota, min, max, region_limit, mapping_limit, attachment_limit, spaces, pri) = unsafe {
             (
                 vfio_pasid_param_quota,
                 vfio_pasid_param_min,
@@ -53,6 +59,8 @@ impl Parameters {
                 vfio_pasid_param_regions,
                 vfio_pasid_param_mappings,
                 vfio_pasid_param_attachments,
+                vfio_pasid_param_process_space,
+                vfio_pasid_param_process_space_pri,
             )
         };
 
@@ -84,6 +92,8 @@ impl Parameters {
             region_limit,
             mapping_limit: mapping_limit.min(MOST_MAPPINGS),
             attachment_limit,
+            process_space: spaces,
+            process_space_pri: pri,
         })
     }
 }

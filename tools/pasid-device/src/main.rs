@@ -52,6 +52,12 @@ struct Options {
     /// An ATS capability (the device never asks for translations)
     #[arg(long)]
     ats: bool,
+
+    /// Take the remapping unit for one that can walk the tables of processes (CAP.FS5LP,
+    /// ECAP.SMPWC),
+    /// whatever QEMU says
+    #[arg(long)]
+    walks_processes: bool,
 }
 
 fn main() -> ExitCode {
@@ -70,7 +76,11 @@ fn main() -> ExitCode {
         }
     };
     eprintln!("pasid-device: {}: listening on {socket}", options.id);
-    match listener.run(model, Qemu::new(options.qmp, options.id.clone())) {
+    let mut qemu = Qemu::new(options.qmp, options.id.clone());
+    if options.walks_processes {
+        qemu.walks_processes();
+    }
+    match listener.run(model, qemu) {
         Ok(()) => {
             eprintln!("pasid-device: {}: QEMU disconnected, done", options.id);
             ExitCode::SUCCESS

@@ -24,6 +24,9 @@ const VTD_REGISTERS: u64 = 0xfed9_0000;
 pub struct Qemu {
     monitor: PathBuf,
     id: String,
+    /// Bits that the capability registers have besides those that QEMU shows.
+    cap: u64,
+    ecap: u64,
     connection: Option<Connection>,
 }
 
@@ -39,8 +42,17 @@ impl Qemu {
         Self {
             monitor,
             id,
+            cap: 0,
+            ecap: 0,
             connection: None,
         }
+    }
+
+    /// Takes the unit for one that can walk the tables of processes: CAP.FS5LP and ECAP.SMPWC, which
+    /// QEMU's has not.
+    pub fn walks_processes(&mut self) {
+        self.cap |= 1 << 60;
+        self.ecap |= 1 << 48;
     }
 
     fn connect(&self) -> Result<Connection, String> {
@@ -60,7 +72,9 @@ impl Platform for Qemu {
         };
         // An error leaves no connection behind: the next request makes a new one.
         let requester = requester(&mut connection.qmp, &self.id)?;
-        let registers = registers(&mut connection.qmp)?;
+        let mut registers = registers(&mut connection.qmp)?;
+        registers.cap |= self.cap;
+        registers.ecap |= self.ecap;
         Ok(View {
             requester,
             registers,

@@ -51,7 +51,7 @@
 #define FIRST		2
 #define LAST		(PASID_LAST - 1)
 
-static const struct limits narrow = { QUOTA, FIRST, LAST, 6, 8, 12 };
+static const struct limits narrow = { QUOTA, FIRST, LAST, 6, 8, 12, false, false };
 
 /* Memory to register, where nothing else of the process ever is. */
 #define ARENA		0x200000000000ull

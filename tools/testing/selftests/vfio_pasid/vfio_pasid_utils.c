@@ -205,6 +205,22 @@ int module_parameter(const char *name, unsigned int *value, mode_t *mode)
 	return read_number(path, value);
 }
 
+/* Of a parameter that is a bool; -ENOENT. */
+int module_flag(const char *name)
+{
+	char path[128], value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/module/vfio_pasid/parameters/%s",
+		 name);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	value = fgetc(file);
+	fclose(file);
+	return value == 'Y';
+}
+
 static bool is_shim(void)
 {
 	return !access("/sys/module/vfio_pasid/holders/vfio_iommu_type1", F_OK);
@@ -223,7 +239,9 @@ static bool loaded_with(const struct limits *limits)
 	       now.quota == limits->quota && now.min == limits->min &&
 	       now.max == limits->max && now.regions == limits->regions &&
 	       now.mappings == limits->mappings &&
-	       now.attachments == limits->attachments;
+	       now.attachments == limits->attachments &&
+	       module_flag("process_space") == limits->process_space &&
+	       module_flag("process_space_pri") == limits->process_space_pri;
 }
 
 /* A process that has just died may still be closing its descriptors. */
@@ -274,7 +292,7 @@ static const char *type1_parameters(void)
 
 int use_modules(const struct limits *limits)
 {
-	char parameters[160];
+	char parameters[256];
 	int ret;
 
 	if (module_loaded("vfio_iommu_type1") && is_shim() &&
@@ -284,9 +302,10 @@ int use_modules(const struct limits *limits)
 	if (ret)
 		return ret;
 	snprintf(parameters, sizeof(parameters),
-		 "pasid_quota=%u pasid_min=%u pasid_max=%u region_limit=%u mapping_limit=%u attachment_limit=%u",
+		 "pasid_quota=%u pasid_min=%u pasid_max=%u region_limit=%u mapping_limit=%u attachment_limit=%u process_space=%d process_space_pri=%d",
 		 limits->quota, limits->min, limits->max, limits->regions,
-		 limits->mappings, limits->attachments);
+		 limits->mappings, limits->attachments, limits->process_space,
+		 limits->process_space_pri);
 	ret = load_module("vfio_pasid", parameters);
 	if (!ret)
 		ret = load_module("vfio_iommu_type1", type1_parameters());
@@ -791,6 +810,17 @@ static long create(int container, u32 flags, u32 pasid)
 long aux_create(int container)
 {
 	return create(container, 0, 0);
+}
+
+long aux_create_process(int container)
+{
+	struct vfio_iommu_aux_create create = {
+		.argsz = sizeof(create),
+		.flags = VFIO_AUX_PROCESS,
+	};
+	long ret = call(container, VFIO_IOMMU_AUX_CREATE, &create);
+
+	return ret ? ret : create.pasid;
 }
 
 int aux_create_fixed(int container, u32 pasid)

@@ -45,10 +45,12 @@ struct limits {
 	unsigned int regions;
 	unsigned int mappings;
 	unsigned int attachments;
+	bool process_space;
+	bool process_space_pri;
 };
 
 #define PASID_LIMITS(quota, min, max) \
-	((struct limits) { quota, min, max, 65535, 65535, 16384 })
+	((struct limits) { quota, min, max, 65535, 65535, 16384, false, false })
 #define DEFAULT_LIMITS	PASID_LIMITS(1000, 1, PASID_LAST)
 
 enum type1 {
@@ -80,6 +82,8 @@ bool module_loaded(const char *name);
 int module_users(const char *name);
 /* The value of a parameter of vfio_pasid, and its file mode. */
 int module_parameter(const char *name, unsigned int *value, mode_t *mode);
+/* The same of one that is a bool: 0 or 1. */
+int module_flag(const char *name);
 
 /* What the kernel logs from now on. */
 int kernel_log_open(void);
@@ -174,6 +178,8 @@ int get_dirty(int container, u64 iova, u64 *bits);
 /* A new aux space: its PASID. */
 long aux_create(int container);
 int aux_create_fixed(int container, u32 pasid);
+/* The space that is the process: its PASID. */
+long aux_create_process(int container);
 /* With a window; the results are in @create. */
 int aux_create_window(int container, u64 start, u64 size,
 		      struct vfio_iommu_aux_create *create);

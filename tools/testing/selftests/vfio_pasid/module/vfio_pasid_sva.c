@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Makes the driver of QEMU's VT-d believe that it can walk the tables of
+ * processes (intel_svm_check() of drivers/iommu/intel/svm.c): QEMU has not got
+ * ECAP.SMPWC, nor CAP.FS5LP, but nobody asks it to walk: a pasid-device does so,
+ * with --walks-processes. Loads in a machine with such devices only.
+ */
+#include <linux/dmi.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+
+#include "iommu.h"
+
+#define CAP_FS5LP	BIT_ULL(60)
+#define ECAP_SMPWC	BIT_ULL(48)
+
+static struct intel_iommu *unit_of(struct pci_dev *pdev)
+{
+	struct device_domain_info *info;
+
+	if (!pdev->dev.iommu || strncmp(dev_name(pdev->dev.iommu->iommu_dev->dev),
+					"dmar", 4))
+		return NULL;
+	info = dev_iommu_priv_get(&pdev->dev);
+	return info ? info->iommu : NULL;
+}
+
+static int __init sva_init(void)
+{
+	struct pci_dev *pdev = NULL;
+	int found = 0;
+
+	if (!dmi_match(DMI_SYS_VENDOR, "QEMU"))
+		return -ENODEV;
+	while ((pdev = pci_get_device(0x1234, 0x5041, pdev))) {
+		struct intel_iommu *iommu = unit_of(pdev);
+
+		if (!iommu)
+			continue;
+		iommu->cap |= CAP_FS5LP;
+		iommu->ecap |= ECAP_SMPWC;
+		iommu->flags |= VTD_FLAG_SVM_CAPABLE;
+		found++;
+	}
+	return found ? 0 : -ENODEV;
+}
+
+static void __exit sva_exit(void)
+{
+}
+
+module_init(sva_init);
+module_exit(sva_exit);
+MODULE_DESCRIPTION("Lets QEMU's VT-d walk the tables of processes, for tests");
+MODULE_LICENSE("GPL");
