@@ -9,6 +9,7 @@ use pasid_device::{
     config::{ConfigSpace, Model, DEVICE_ID, SIZE, VENDOR_ID},
     device::{Device, Transfer},
     dma::{carry_out, lock, Platform, View},
+    page_request::{Answer, PageRequest},
     registers::{MAGIC, WINDOW, WINDOW_SIZE},
     status::{BUSY, DONE, IDLE},
 };
@@ -34,6 +35,7 @@ struct Input {
     width: u8,
     no_tlp_prefix: bool,
     ats: bool,
+    pri: bool,
     second_stage: bool,
     steps: Vec<Step>,
 }
@@ -93,6 +95,14 @@ impl Platform for Machine<'_> {
             memory: &self.0.memory,
         })
     }
+
+    fn request_page(&mut self, _: &PageRequest) -> Result<Answer, String> {
+        Ok(Answer::Invalid)
+    }
+
+    fn fill_queue(&mut self, _: &PageRequest) -> Result<u32, String> {
+        Ok(0)
+    }
 }
 
 /// Everything around one device.
@@ -124,6 +134,7 @@ pub fn device(data: &[u8]) {
             .flatten(),
         tlp_prefix: !input.no_tlp_prefix,
         ats: input.ats,
+        pri: input.pri,
     };
     let mut bench = Bench::new(model, if input.second_stage { SS } else { FS });
     for step in input.steps.into_iter().take(256) {

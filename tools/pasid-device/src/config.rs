@@ -36,6 +36,8 @@ pub struct Model {
     pub tlp_prefix: bool,
     /// The device has an ATS capability.
     pub ats: bool,
+    /// The device has a page request interface.
+    pub pri: bool,
 }
 
 /// Configuration space of one function.
@@ -45,6 +47,7 @@ pub struct ConfigSpace {
     bytes: Vec<u8>,
     writable: Vec<u8>,
     pasid_control: Option<usize>,
+    page_request_control: Option<usize>,
 }
 
 impl ConfigSpace {
@@ -55,6 +58,7 @@ impl ConfigSpace {
             bytes: vec![0; SIZE],
             writable: vec![0; SIZE],
             pasid_control: None,
+            page_request_control: None,
         };
         config.header();
         config.power_management();
@@ -109,6 +113,12 @@ impl ConfigSpace {
     /// PASIDs are enabled in the PASID control register.
     pub fn pasid_enabled(&self) -> bool {
         self.pasid_control
+            .is_some_and(|control| self.word(control) & 1 != 0)
+    }
+
+    /// Page requests are enabled in the page request control register.
+    pub fn page_requests_enabled(&self) -> bool {
+        self.page_request_control
             .is_some_and(|control| self.word(control) & 1 != 0)
     }
 
@@ -200,23 +210,33 @@ impl ConfigSpace {
         self.set16(MSI + 12, 0, !0);
     }
 
-    /// Extended capabilities: PASID (PCI Express 5.0, 7.8.8) and ATS (10.5.1).
+    /// Extended capabilities, each at its place: ATS (PCI Express 5.0, 10.5.1), page requests
+    /// (10.5.2) and PASID (7.8.8).
     fn extended(&mut self) {
-        const ATS_SIZE: usize = 0x10;
+        const SIZE: usize = 0x10;
 
         let mut at = EXTENDED;
         if self.model.ats {
-            let next = if self.model.pasid_width.is_some() {
-                at + ATS_SIZE
-            } else {
-                0
-            };
-            self.extended_capability(at, 0x000f, next);
+            let more = self.model.pri || self.model.pasid_width.is_some();
+            self.extended_capability(at, 0x000f, if more { at + SIZE } else { 0 });
             // Page Aligned Request; queue depth 32.
             self.set16(at + 4, 1 << 5, 0);
             // Enable, smallest translation unit.
             self.set16(at + 6, 0, (1 << 15) | 0x1f);
-            at += ATS_SIZE;
+            at += SIZE;
+        }
+        if self.model.pri {
+            let more = self.model.pasid_width.is_some();
+            self.extended_capability(at, 0x0013, if more { at + SIZE } else { 0 });
+            // Enable.
+            self.set16(at + 4, 0, 1);
+            // Stopped; answers have a PASID.
+            self.set16(at + 6, (1 << 8) | (1 << 15), 0);
+            // Requests that may be outstanding, and that the driver allows.
+            self.set32(at + 8, 32, 0);
+            self.set32(at + 12, 0, !0);
+            self.page_request_control = Some(at + 4);
+            at += SIZE;
         }
         if let Some(width) = self.model.pasid_width {
             self.extended_capability(at, 0x001b, 0);

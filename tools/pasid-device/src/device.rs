@@ -20,8 +20,10 @@ pub struct Transfer {
     pub pasid: Option<u32>,
     /// IOVA of the first byte; `iova + length` does not overflow.
     pub iova: u64,
-    /// What is done to memory.
+    /// What is done to memory, or asked for.
     pub access: Access,
+    /// Nothing is done to memory: page requests for the first byte fill their queue.
+    pub fills_queue: bool,
     /// Bytes, at least 1.
     pub length: usize,
     /// What to write; empty for a read.
@@ -117,9 +119,10 @@ impl Device {
 
     /// The checks that a device does before it sends anything.
     fn start(&self, command: u32) -> Result<Transfer, Refusal> {
-        let access = match command {
-            1 => Access::Read,
-            2 => Access::Write,
+        let (access, fills_queue) = match command {
+            1 => (Access::Read, false),
+            2 => (Access::Write, false),
+            3 => (Access::Read, true),
             _ => return Err(Refusal::BadCommand),
         };
         let length = usize::try_from(self.registers.length).unwrap_or(usize::MAX);
@@ -133,11 +136,16 @@ impl Device {
         if !self.config.bus_master() {
             return Err(Refusal::BusMasterOff);
         }
+        let pasid = self.pasid()?;
+        if fills_queue && (pasid.is_none() || !self.config.page_requests_enabled()) {
+            return Err(Refusal::NoPageRequests);
+        }
         Ok(Transfer {
             resets: self.registers.resets,
-            pasid: self.pasid()?,
+            pasid,
             iova,
             access,
+            fills_queue,
             length,
             data: match access {
                 Access::Read => Vec::new(),

@@ -9,13 +9,18 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemory};
-use vtd_witness::{Access, AddressSpace, Registers, Source};
+use vtd_witness::{Access, AddressSpace, Fault, Registers, Source};
 
 use crate::device::{Device, Transfer};
+use crate::page_request::{Answer, PageRequest};
 use crate::status::{Failure, Refusal};
 
 /// Requests do not cross this boundary, whatever the page size (PCI Express 5.0, 2.2.7).
 const BOUNDARY: u64 = 4096;
+
+/// Pages that the device asks for during a request before it gives up: whoever unmaps them again
+/// and again does not keep it for ever.
+const MOST_REQUESTS: u32 = 64;
 
 /// The machine around the device at one instant.
 #[derive(Debug)]
@@ -35,6 +40,12 @@ pub trait Platform {
 
     /// How the machine is now; an error is for the log.
     fn view(&mut self) -> Result<View<'_, Self::Memory>, String>;
+
+    /// Asks the processor for a page, and waits for the answer.
+    fn request_page(&mut self, request: &PageRequest) -> Result<Answer, String>;
+
+    /// Fills the queue of page requests; how many there was room for.
+    fn fill_queue(&mut self, request: &PageRequest) -> Result<u32, String>;
 }
 
 /// Carries out requests until there is nobody left who could send one.
@@ -47,31 +58,130 @@ pub fn serve<P: Platform>(transfers: Receiver<Transfer>, device: &Mutex<Device>,
 /// Carries out one request and reports to the device's registers.
 pub fn carry_out<P: Platform>(transfer: &Transfer, device: &Mutex<Device>, platform: &mut P) {
     // Not with the device locked: QEMU may be waiting for it.
-    let view = platform.view();
+    if transfer.fills_queue {
+        return fill_queue(transfer, device, platform);
+    }
     let mut done = 0;
+    let mut requests = 0;
+    loop {
+        let failure = match advance(transfer, device, platform, &mut done) {
+            Progress::Over => return,
+            Progress::Failed(failure) => failure,
+        };
+        let answer = page_request(transfer, failure, device, done as u64)
+            .filter(|_| requests < MOST_REQUESTS)
+            .map(|request| platform.request_page(&request));
+        let failure = match answer {
+            // The page may be gone again by the time that it is looked for.
+            Some(Ok(Answer::Success)) => {
+                requests += 1;
+                continue;
+            }
+            None | Some(Ok(Answer::Invalid)) => failure,
+            Some(Ok(Answer::QueueFull)) => Refusal::QueueFull.into(),
+            Some(Ok(Answer::Nothing)) => Refusal::NoAnswer.into(),
+            Some(Err(error)) => no_platform(&error),
+        };
+        let device = &mut lock(device);
+        if device.runs(transfer) {
+            device.fail(failure, transfer.iova + done as u64);
+        }
+        return;
+    }
+}
+
+/// Where a request is.
+enum Progress {
+    /// Complete, or nobody wants it any more.
+    Over,
+    /// The next byte cannot be transferred.
+    Failed(Failure),
+}
+
+/// Transfers as much as can be, from `done` bytes on.
+fn advance<P: Platform>(
+    transfer: &Transfer,
+    device: &Mutex<Device>,
+    platform: &mut P,
+    done: &mut usize,
+) -> Progress {
+    let view = platform.view();
 
     // The device is locked for one step at a time: a reset comes between two, and then nothing
     // more is read or written.
     loop {
         let device = &mut lock(device);
         if !device.runs(transfer) {
-            return;
+            return Progress::Over;
         }
         let result = match &view {
-            Ok(view) => step(transfer, device, view, done),
-            Err(error) => {
-                eprintln!("pasid-device: error: {error}");
-                Err(Refusal::NoPlatform.into())
-            }
+            Ok(view) => step(transfer, device, view, *done),
+            Err(error) => Err(no_platform(error)),
         };
         match result {
-            Ok(more) => done += more,
-            Err(failure) => return device.fail(failure, transfer.iova + done as u64),
+            Ok(more) => *done += more,
+            Err(failure) => return Progress::Failed(failure),
         }
-        device.registers.transferred = done as u32;
-        if done == transfer.length {
-            return device.complete();
+        device.registers.transferred = *done as u32;
+        if *done == transfer.length {
+            device.complete();
+            return Progress::Over;
         }
+    }
+}
+
+fn no_platform(error: &str) -> Failure {
+    eprintln!("pasid-device: error: {error}");
+    Refusal::NoPlatform.into()
+}
+
+/// The request for the page that a transfer has failed for after `done` bytes, if a page can help
+/// and the device may ask.
+fn page_request(
+    transfer: &Transfer,
+    failure: Failure,
+    device: &Mutex<Device>,
+    done: u64,
+) -> Option<PageRequest> {
+    let Failure::Blocked(Fault::FirstStageNotPresent | Fault::NoWrite | Fault::Supervisor) =
+        failure
+    else {
+        return None;
+    };
+    let device = &mut lock(device);
+    if !device.config.page_requests_enabled() || !device.runs(transfer) {
+        return None;
+    }
+    device.registers.page_requests = device.registers.page_requests.wrapping_add(1);
+    Some(PageRequest {
+        requester: device.registers.requester,
+        pasid: transfer.pasid?,
+        address: transfer.iova + done,
+        access: transfer.access,
+        group: device.registers.page_requests as u16 & 0x1ff,
+    })
+}
+
+/// Page requests that nobody is told of, as many as there is room for.
+fn fill_queue<P: Platform>(transfer: &Transfer, device: &Mutex<Device>, platform: &mut P) {
+    let requester = platform.view().map(|view| view.requester);
+    let filled = requester.and_then(|requester| {
+        platform.fill_queue(&PageRequest {
+            requester,
+            pasid: transfer.pasid.unwrap_or_default(),
+            address: transfer.iova,
+            access: transfer.access,
+            group: 0,
+        })
+    });
+    let device = &mut lock(device);
+    match filled {
+        _ if !device.runs(transfer) => {}
+        Ok(count) => {
+            device.registers.transferred = count;
+            device.complete();
+        }
+        Err(error) => device.fail(no_platform(&error), transfer.iova),
     }
 }
 

@@ -9,8 +9,10 @@
 pub mod config;
 pub mod device;
 pub mod dma;
+pub mod page_request;
 pub mod qemu;
 mod qmp;
+mod qtest;
 pub mod registers;
 pub mod server;
 pub mod status;

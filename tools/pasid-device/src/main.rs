@@ -58,6 +58,11 @@ struct Options {
     /// whatever QEMU says
     #[arg(long)]
     walks_processes: bool,
+
+    /// A page request interface, which wants QEMU's qtest socket, by which the device puts its
+    /// requests into the unit's queue; of one device in a machine
+    #[arg(long, value_name = "QTEST", requires = "ats")]
+    pri: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         pasid_width: (!options.no_pasid).then_some(options.pasid_width),
         tlp_prefix: !options.no_tlp_prefix,
         ats: options.ats,
+        pri: options.pri.is_some(),
     };
     let listener = match Listener::new(&options.socket) {
         Ok(listener) => listener,
@@ -79,6 +85,9 @@ fn main() -> ExitCode {
     let mut qemu = Qemu::new(options.qmp, options.id.clone());
     if options.walks_processes {
         qemu.walks_processes();
+    }
+    if let Some(qtest) = options.pri {
+        qemu.page_requests(qtest);
     }
     match listener.run(model, qemu) {
         Ok(()) => {

@@ -8,16 +8,22 @@
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{json, Value};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 use vtd_witness::Registers;
 
 use crate::dma::{Platform, View};
+use crate::page_request::{self, Answer, PageRequest};
 use crate::qmp::Qmp;
+use crate::qtest::Qtest;
 
 /// Where QEMU puts the registers of its VT-d unit (Q35_HOST_BRIDGE_IOMMU_ADDR).
 const VTD_REGISTERS: u64 = 0xfed9_0000;
+
+/// How long the processor may take to bring a page in: a busy machine is slow.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// QEMU, as its monitor shows it.
 #[derive(Debug)]
@@ -27,12 +33,14 @@ pub struct Qemu {
     /// Bits that the capability registers have besides those that QEMU shows.
     cap: u64,
     ecap: u64,
+    qtest: Option<PathBuf>,
     connection: Option<Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
     qmp: Qmp,
+    qtest: Option<Qtest>,
     memory: GuestMemoryMmap,
 }
 
@@ -44,8 +52,14 @@ impl Qemu {
             id,
             cap: 0,
             ecap: 0,
+            qtest: None,
             connection: None,
         }
+    }
+
+    /// Sends page requests by the qtest socket `qtest`.
+    pub fn page_requests(&mut self, qtest: PathBuf) {
+        self.qtest = Some(qtest);
     }
 
     /// Takes the unit for one that can walk the tables of processes: CAP.FS5LP and ECAP.SMPWC, which
@@ -58,7 +72,27 @@ impl Qemu {
     fn connect(&self) -> Result<Connection, String> {
         let mut qmp = Qmp::connect(&self.monitor)?;
         let memory = map_memory(&mut qmp)?;
-        Ok(Connection { qmp, memory })
+        let qtest = self
+            .qtest
+            .as_deref()
+            .map(|path| Qtest::connect(path, VTD_REGISTERS))
+            .transpose()?;
+        Ok(Connection { qmp, qtest, memory })
+    }
+
+    /// Does `call` with the unit's registers and guest memory. An error leaves no connection behind.
+    fn with_unit<T>(
+        &mut self,
+        call: impl FnOnce(&mut Qtest, &GuestMemoryMmap) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let qtest = connection.qtest.as_mut().ok_or("no qtest socket")?;
+        let result = call(qtest, &connection.memory)?;
+        self.connection = Some(connection);
+        Ok(result)
     }
 }
 
@@ -80,6 +114,14 @@ impl Platform for Qemu {
             registers,
             memory: &self.connection.insert(connection).memory,
         })
+    }
+
+    fn request_page(&mut self, request: &PageRequest) -> Result<Answer, String> {
+        self.with_unit(|unit, memory| page_request::ask(unit, memory, request, PATIENCE))
+    }
+
+    fn fill_queue(&mut self, request: &PageRequest) -> Result<u32, String> {
+        self.with_unit(|unit, memory| page_request::fill(unit, memory, request))
     }
 }
 

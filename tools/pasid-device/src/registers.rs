@@ -34,6 +34,7 @@ const REG_REQUESTER: u64 = 0x30;
 const REG_COMPLETED: u64 = 0x34;
 const REG_FAILED: u64 = 0x38;
 const REG_RESETS: u64 = 0x3c;
+const REG_PAGE_REQUESTS: u64 = 0x40;
 
 /// BAR 0.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub struct Registers {
     pub failed: u32,
     /// RESETS: resets since the server was started.
     pub resets: u32,
+    /// PAGE_REQUESTS: page requests that were sent, one at a time.
+    pub page_requests: u32,
     window: Vec<u8>,
 }
 
@@ -78,6 +81,7 @@ impl Registers {
             completed: 0,
             failed: 0,
             resets,
+            page_requests: 0,
             window: vec![0; WINDOW_SIZE],
         }
     }
@@ -153,6 +157,7 @@ impl Registers {
             REG_COMPLETED => self.completed,
             REG_FAILED => self.failed,
             REG_RESETS => self.resets,
+            REG_PAGE_REQUESTS => self.page_requests,
             _ => 0,
         }
     }

@@ -37,6 +37,12 @@ pub enum Refusal {
     NotMemory = 0x208,
     /// QEMU did not say where the tables and the memory are.
     NoPlatform = 0x209,
+    /// The page is not there, and the queue of page requests had no room.
+    QueueFull = 0x20a,
+    /// The page is not there, and a page request was not answered.
+    NoAnswer = 0x20b,
+    /// The queue is to be filled, and the device has no page requests, or they are not enabled.
+    NoPageRequests = 0x20c,
 }
 
 impl Refusal {
@@ -52,6 +58,9 @@ impl Refusal {
         Refusal::PasidTooWide,
         Refusal::NotMemory,
         Refusal::NoPlatform,
+        Refusal::QueueFull,
+        Refusal::NoAnswer,
+        Refusal::NoPageRequests,
     ];
 }
 

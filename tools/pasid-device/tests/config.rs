@@ -9,6 +9,7 @@ const FULL: Model = Model {
     pasid_width: Some(20),
     tlp_prefix: true,
     ats: true,
+    pri: true,
 };
 
 fn read<const N: usize>(config: &ConfigSpace, offset: u64) -> [u8; N] {
@@ -62,6 +63,7 @@ fn has_the_capabilities_of_its_model() {
                     pasid_width,
                     tlp_prefix,
                     ats,
+                    pri: ats,
                 });
                 assert!(capability(&config, 0x01).is_some(), "PM");
                 assert!(capability(&config, 0x05).is_some(), "MSI");
@@ -71,6 +73,7 @@ fn has_the_capabilities_of_its_model() {
                 let prefixes = if tlp_prefix { 0x0070_0000 } else { 0 };
                 assert_eq!(long(&config, pcie + 0x24), prefixes);
                 assert_eq!(extended(&config, 0x000f).is_some(), ats);
+                assert_eq!(extended(&config, 0x0013).is_some(), ats);
                 let width = extended(&config, 0x001b).map(|at| word(&config, at + 4));
                 let expected = pasid_width.map(|width| (u16::from(width) << 8) | 6);
                 assert_eq!(width, expected);

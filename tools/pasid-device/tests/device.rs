@@ -7,6 +7,7 @@
 #[path = "../../vtd-witness/tests/tables/mod.rs"]
 mod tables;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -16,6 +17,7 @@ use std::sync::Mutex;
 use pasid_device::config::Model;
 use pasid_device::device::Device;
 use pasid_device::dma::{carry_out, lock, Platform, View};
+use pasid_device::page_request::{Answer, PageRequest};
 use pasid_device::registers::{MAGIC, WINDOW_SIZE};
 use pasid_device::status::{Refusal, BUSY, DONE, IDLE};
 use proptest::prelude::*;
@@ -25,6 +27,7 @@ use vtd_witness::Fault;
 
 const READ: u32 = 1;
 const WRITE: u32 = 2;
+const FILL: u32 = 3;
 const TAGGED: u32 = (1 << 31) | PASID;
 const IOVA: u64 = 0x7000_0000;
 /// Two frames of guest memory that are no tables, apart and in reverse order.
@@ -36,10 +39,21 @@ const MODEL: Model = Model {
     pasid_width: Some(20),
     tlp_prefix: true,
     ats: false,
+    pri: false,
 };
 
 /// A machine, or none that answers.
-struct Machine(Option<Tables>);
+struct Machine(Option<Tables>, Processor);
+
+/// Who answers page requests.
+#[derive(Default)]
+struct Processor {
+    asked: Vec<PageRequest>,
+    /// Answers, the first one first; then there are no more such pages.
+    answers: VecDeque<Answer>,
+    /// A table entry, and what it is when the page is there.
+    page: Option<(u64, u64)>,
+}
 
 impl Platform for Machine {
     type Memory = GuestMemoryMmap;
@@ -51,6 +65,23 @@ impl Platform for Machine {
             registers: tables.registers,
             memory: &tables.memory,
         })
+    }
+
+    fn request_page(&mut self, request: &PageRequest) -> Result<Answer, String> {
+        self.1.asked.push(*request);
+        let answer = self.1.answers.pop_front().unwrap_or(Answer::Invalid);
+        if let (Answer::Success, Some((entry, value)), Some(tables)) =
+            (answer, self.1.page, &self.0)
+        {
+            let entry = GuestAddress(entry);
+            tables.memory.write_obj(value, entry).unwrap();
+        }
+        Ok(answer)
+    }
+
+    fn fill_queue(&mut self, request: &PageRequest) -> Result<u32, String> {
+        self.1.asked.push(*request);
+        Ok(127)
     }
 }
 
@@ -78,7 +109,7 @@ impl Bench {
         lock(&device).write_config(PASID_CONTROL, &[1, 0]);
         Self {
             device,
-            platform: Machine(Some(tables)),
+            platform: Machine(Some(tables), Processor::default()),
             leaves,
         }
     }
@@ -220,7 +251,7 @@ fn refuses_what_a_device_would_not_send() {
     let mut bench = Bench::new();
     let too_long = WINDOW_SIZE as u32 + 1;
     assert_eq!(bench.run(TAGGED, IOVA, 8, 0), refused(Refusal::BadCommand));
-    assert_eq!(bench.run(TAGGED, IOVA, 8, 3), refused(Refusal::BadCommand));
+    assert_eq!(bench.run(TAGGED, IOVA, 8, 4), refused(Refusal::BadCommand));
     assert_eq!(
         bench.run(TAGGED, IOVA, 0, READ),
         refused(Refusal::BadLength)
@@ -304,7 +335,7 @@ fn translated_to_no_memory() {
         bench.run(TAGGED, IOVA, 8, WRITE),
         refused(Refusal::NotMemory)
     );
-    bench.platform = Machine(None);
+    bench.platform = Machine(None, Processor::default());
     assert_eq!(
         bench.run(TAGGED, IOVA, 8, WRITE),
         refused(Refusal::NoPlatform)
@@ -465,4 +496,82 @@ proptest! {
         }
         prop_assert!(around.map(|(at, length)| bench.memory(at, length)) == before);
     }
+}
+
+const PRI_CONTROL: u64 = 0x114;
+
+/// A device with page requests, whose second page is not there yet.
+fn asking(answers: &[Answer]) -> Bench {
+    let mut bench = Bench::with(Model {
+        ats: true,
+        pri: true,
+        ..MODEL
+    });
+    lock(&bench.device).write_config(PASID_CONTROL + 0x20, &[1, 0]);
+    lock(&bench.device).write_config(PRI_CONTROL, &[1, 0]);
+    let leaf = bench.leaves[1];
+    let memory = &bench.tables().memory;
+    let value: u64 = memory.read_obj(GuestAddress(leaf)).unwrap();
+    memory.write_obj(0u64, GuestAddress(leaf)).unwrap();
+    bench.platform.1.page = Some((leaf, value));
+    bench.platform.1.answers = answers.iter().copied().collect();
+    bench
+}
+
+#[test]
+fn a_page_that_is_not_there_is_asked_for() {
+    let mut bench = asking(&[Answer::Success]);
+    assert_eq!(bench.run(TAGGED, IOVA + 4000, 200, READ), DONE);
+    assert_eq!(bench.get(0x28), 200);
+    assert_eq!(bench.get(0x40), 1, "PAGE_REQUESTS");
+    let asked = &bench.platform.1.asked;
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].address, IOVA + 4096);
+    assert_eq!(asked[0].pasid, PASID);
+    assert_eq!(asked[0].requester, (u16::from(BUS) << 8) | u16::from(DEVFN));
+}
+
+#[test]
+fn an_answer_that_is_none_is_a_fault() {
+    let fault = u32::from(Fault::FirstStageNotPresent.code());
+    for (answer, status) in [
+        (Answer::Invalid, fault),
+        (Answer::QueueFull, Refusal::QueueFull as u32),
+        (Answer::Nothing, Refusal::NoAnswer as u32),
+    ] {
+        let mut bench = asking(&[answer]);
+        assert_eq!(bench.run(TAGGED, IOVA + 4096, 8, READ), status);
+        assert_eq!(bench.fault_address(), IOVA + 4096);
+        assert_eq!(bench.platform.1.asked.len(), 1);
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_ever() {
+    let mut bench = asking(&[Answer::Success; 1000]);
+    bench.platform.1.page = None;
+    let fault = u32::from(Fault::FirstStageNotPresent.code());
+    assert_eq!(bench.run(TAGGED, IOVA + 4096, 8, READ), fault);
+    assert_eq!(bench.platform.1.asked.len(), 64);
+}
+
+#[test]
+fn nobody_is_asked_unless_it_is_enabled() {
+    let fault = u32::from(Fault::FirstStageNotPresent.code());
+    let mut bench = asking(&[Answer::Success]);
+    lock(&bench.device).write_config(PRI_CONTROL, &[0, 0]);
+    assert_eq!(bench.run(TAGGED, IOVA + 4096, 8, READ), fault);
+    assert_eq!(
+        bench.run(TAGGED, IOVA, 8, FILL),
+        Refusal::NoPageRequests as u32
+    );
+    assert_eq!(bench.platform.1.asked, []);
+}
+
+#[test]
+fn the_queue_can_be_filled() {
+    let mut bench = asking(&[]);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, FILL), DONE);
+    assert_eq!(bench.get(0x28), 127);
+    assert_eq!(bench.platform.1.asked[0].address, IOVA);
 }

@@ -36,6 +36,7 @@ fn serve(name: &str) -> Served {
         pasid_width: Some(20),
         tlp_prefix: true,
         ats: false,
+        pri: false,
     };
     let listener = Listener::new(&socket).unwrap();
     let qemu = Qemu::new(socket.with_extension("qmp"), "dev0".to_owned());

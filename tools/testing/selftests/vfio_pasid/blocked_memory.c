@@ -704,7 +704,7 @@ static int block_caller(struct run *run)
 
 	for (int who = WHO - 1; who >= 0; who--) {
 		if (who == CALLER && shared->memory == FUSE) {
-			ret = fuse_start(&run->file);
+			ret = fuse_start(&run->file, FUSE_NOBODY);
 			if (ret)
 				return ret;
 			run->has_file = true;

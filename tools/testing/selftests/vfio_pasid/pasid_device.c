@@ -25,6 +25,7 @@
 #define REG_TRANSFERRED		0x028
 #define REG_PAGE_INFO		0x02c
 #define REG_RESETS		0x03c
+#define REG_PAGE_REQUESTS	0x040
 #define WINDOW			0x1000
 #define BAR_SIZE		0x2000
 
@@ -51,6 +52,15 @@ static bool vtd_has(int bit)
 	}
 	fclose(file);
 	return value >> bit & 1;
+}
+
+int use_processes(const struct limits *limits)
+{
+	int ret = use_modules(limits);
+
+	if (!ret && !module_loaded("vfio_pasid_sva"))
+		ret = load_module("vfio_pasid_sva", "");
+	return ret;
 }
 
 bool first_stage(void)
@@ -261,6 +271,13 @@ long device_resets(struct pasid_device *device)
 	int ret = check_alive(device);
 
 	return ret ? ret : (long)read32(device, REG_RESETS);
+}
+
+long device_page_requests(struct pasid_device *device)
+{
+	int ret = check_alive(device);
+
+	return ret ? ret : (long)read32(device, REG_PAGE_REQUESTS);
 }
 
 static int wait_until_done(struct pasid_device *device, u32 *status)

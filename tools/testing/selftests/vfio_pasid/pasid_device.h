@@ -18,6 +18,7 @@
 #define NO_PAGE_FIRST_STAGE	0x071
 #define NO_PAGE_SECOND_STAGE	0x079
 #define NOT_CANONICAL		0x080
+#define SUPERVISOR		0x081
 #define ADDRESS_TOO_WIDE	0x083
 #define NO_WRITE		0x085
 #define NO_READ			0x086
@@ -26,12 +27,14 @@
 #define NO_PASID_CAPABILITY	0x204
 #define NO_TLP_PREFIX		0x205
 #define PASID_TOO_WIDE		0x207
+#define QUEUE_FULL		0x20a
 
 #define NO_PASID_TAG		0xffffffffu
 
 enum command {
 	DMA_READ = 1,		/* memory into the device */
 	DMA_WRITE = 2,
+	FILL_QUEUE = 3,		/* page requests that nobody is told of */
 };
 
 /* The machine, as the kernel shows it in sysfs. */
@@ -39,6 +42,11 @@ enum command {
 /* First-stage tables (intel-iommu,fsts=on), or else second-stage. */
 bool first_stage(void);
 bool snoop_control(void);
+/*
+ * The modules with these limits, and a VT-d that can walk the tables of
+ * processes (module/vfio_pasid_sva.c).
+ */
+int use_processes(const struct limits *limits);
 /* What an aux space without a page answers. */
 u32 no_page(void);
 
@@ -70,6 +78,8 @@ void device_stop(struct pasid_device *device);
 
 /* How many resets it has seen. */
 long device_resets(struct pasid_device *device);
+/* How many page requests it has sent. */
+long device_page_requests(struct pasid_device *device);
 int device_set_bus_master(struct pasid_device *device, bool on);
 
 /* What became of a request. */

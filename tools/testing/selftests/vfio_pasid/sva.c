@@ -14,8 +14,6 @@
 
 #include "pasid_device.h"
 
-#define SUPERVISOR	0x081	/* a page of the kernel */
-
 static const struct limits allowed = {
 	1000, 1, PASID_LAST, 65535, 65535, 16384, true, false,
 };
@@ -23,15 +21,6 @@ static const struct limits allowed = {
 #define ALL_CAPS	(VFIO_PASID_CAP_SVA | VFIO_PASID_CAP_ATS |	\
 			 VFIO_PASID_CAP_SVA_IOMMU |			\
 			 VFIO_PASID_CAP_SVA_ALLOWED)
-
-static int allow_processes(const struct limits *limits)
-{
-	int ret = use_modules(limits);
-
-	if (!ret && !module_loaded("vfio_pasid_sva"))
-		ret = load_module("vfio_pasid_sva", "");
-	return ret;
-}
 
 static u32 caps_of(int fd, u32 group)
 {
@@ -52,7 +41,7 @@ FIXTURE_SETUP(sva)
 {
 	self->container = NO_CONTAINER;
 	self->device = NO_DEVICE;
-	ASSERT_EQ(0, allow_processes(&allowed));
+	ASSERT_EQ(0, use_processes(&allowed));
 	self->index = device_index(20, 0);
 	ASSERT_LE(0, self->index);
 	ASSERT_EQ(0, container_open_device(&self->container, self->index));
@@ -283,7 +272,7 @@ TEST_F(sva, the_number_counts_on_the_quota)
 	device_stop(&self->device);
 	container_close(&self->container);
 	one.quota = 1;
-	ASSERT_EQ(0, allow_processes(&one));
+	ASSERT_EQ(0, use_processes(&one));
 	ASSERT_EQ(0, container_open_device(&self->container, self->index));
 	self->fd = self->container.fd;
 	pasid = pasid_alloc(self->fd, 500, 500);
@@ -379,7 +368,7 @@ TEST_F(sva, EOPNOTSUPP_unless_root_allows_it)
 {
 	device_stop(&self->device);
 	container_close(&self->container);
-	ASSERT_EQ(0, allow_processes(&DEFAULT_LIMITS));
+	ASSERT_EQ(0, use_processes(&DEFAULT_LIMITS));
 	ASSERT_EQ(0, container_open_device(&self->container, self->index));
 	EXPECT_EQ(-EOPNOTSUPP, aux_create_process(self->container.fd));
 	EXPECT_EQ(VFIO_PASID_CAP_ATS | VFIO_PASID_CAP_SVA_IOMMU,
@@ -504,7 +493,7 @@ FIXTURE_SETUP(sva_end)
 	int index = device_index(20, 0);
 	int fds[3];
 
-	ASSERT_EQ(0, allow_processes(&allowed));
+	ASSERT_EQ(0, use_processes(&allowed));
 	ASSERT_LE(0, index);
 	ASSERT_EQ(0, peer_start(&self->peer, variant->body, &index));
 	ASSERT_EQ(0, receive_fds(self->peer.socket, fds, 3));

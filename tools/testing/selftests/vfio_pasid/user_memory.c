@@ -139,12 +139,15 @@ static int become_nobody(void)
 	       write_file("/proc/self/gid_map", "0 65534 1");
 }
 
-static int mount_it(struct server *server)
+static int mount_it(struct server *server, enum fuse_mounter mounter)
 {
 	char options[64];
-	int ret;
+	int ret = 0;
 
-	ret = become_nobody();
+	if (mounter == FUSE_NOBODY)
+		ret = become_nobody();
+	else if (unshare(CLONE_NEWNS))
+		ret = -errno;
 	if (ret)
 		return ret;
 	/* Not before: who opens it must be who mounts. */
@@ -164,8 +167,7 @@ static void run_server(int socket, void *arg)
 	pthread_t thread;
 	int ret, fd;
 
-	(void)arg;
-	ret = mount_it(&server);
+	ret = mount_it(&server, *(enum fuse_mounter *)arg);
 	if (!ret)
 		ret = -pthread_create(&thread, NULL, serve, &server);
 	if (!ret) {
@@ -180,7 +182,7 @@ static void run_server(int socket, void *arg)
 	pthread_join(thread, NULL);
 }
 
-int fuse_start(struct fuse_file *file)
+int fuse_start(struct fuse_file *file, enum fuse_mounter mounter)
 {
 	int ret;
 
@@ -188,7 +190,7 @@ int fuse_start(struct fuse_file *file)
 	/* As udev would have it. */
 	if (chmod("/dev/fuse", 0666))
 		return -errno;
-	ret = peer_start(&file->server, run_server, NULL);
+	ret = peer_start(&file->server, run_server, &mounter);
 	if (ret)
 		return ret;
 	ret = hear(file->server.socket);

@@ -10,14 +10,21 @@
 
 /*
  * A file on FUSE that can be opened and mapped, and never read. It is served by
- * a child without privileges, which mounts it in a user namespace of its own.
+ * a child: one without privileges, which mounts it in a user namespace of its
+ * own, or root, as fusermount does for users. The kernel's own threads can wait
+ * for the latter only.
  */
+enum fuse_mounter {
+	FUSE_NOBODY,
+	FUSE_ROOT,
+};
+
 struct fuse_file {
 	struct peer server;
 	int fd;
 };
 
-int fuse_start(struct fuse_file *file);
+int fuse_start(struct fuse_file *file, enum fuse_mounter mounter);
 /* Waits until somebody waits for a page of it: 0, or -ETIMEDOUT. */
 int fuse_wait(struct fuse_file *file, int milliseconds);
 /* Only its user can read it: makes this thread one of his. */
