@@ -369,7 +369,11 @@ impl OpenDevice {
     ///
     /// `EOPNOTSUPP` if it cannot use PASIDs; `EINTR` if a fatal signal came first.
     pub(crate) fn gate(&self) -> Result<Guard<'_, ()>> {
-        self.limits.as_ref().ok_or_else(eopnotsupp)?.gate.lock_killable()
+        self.limits
+            .as_ref()
+            .ok_or_else(eopnotsupp)?
+            .gate
+            .lock_killable()
     }
 
     /// Waits until nobody binds the process to it, or unbinds it.
@@ -482,7 +486,13 @@ impl Attachments {
     }
 
     /// Adds what is attached to the group `number` as the space `pasid`.
-    pub(crate) fn add(&mut self, number: u32, pasid: u32, attached: Attached, place: AttachedPlace) {
+    pub(crate) fn add(
+        &mut self,
+        number: u32,
+        pasid: u32,
+        attached: Attached,
+        place: AttachedPlace,
+    ) {
         self.0.insert(place.into_node((number, pasid), attached));
     }
 

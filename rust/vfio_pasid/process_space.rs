@@ -102,12 +102,7 @@ pub(crate) fn attach(
 /// # Errors
 ///
 /// `ENOENT` if it is not attached; those of [`Caller::state`].
-pub(crate) fn detach(
-    caller: &Caller<'_>,
-    pasid: u32,
-    number: u32,
-    device: &OpenDevice,
-) -> Result {
+pub(crate) fn detach(caller: &Caller<'_>, pasid: u32, number: u32, device: &OpenDevice) -> Result {
     let _gate = device.gate()?;
     let attached = caller.state()?.take_attached(pasid, number)?;
     drop(attached);

@@ -32,7 +32,7 @@
 #define FILE_NAME	"/sys/kernel/debug/vfio_pasid/held"
 #define IOVA		0x40000000ull
 #define RW		(VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE)
-#define AMPLE		((struct limits) { 20000, 1, PASID_LAST, 65535, 65535, 16384, false, false })
+#define AMPLE		PASID_LIMITS(20000, 1, PASID_LAST)
 
 /* The file, read to its end. */
 struct held {

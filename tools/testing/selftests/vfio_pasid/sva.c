@@ -60,8 +60,12 @@ FIXTURE_TEARDOWN(sva)
 	device_touch(&self->device, pasid, (uintptr_t)(address))
 #define PEEK(pasid, address) \
 	device_peek(&self->device, pasid, (uintptr_t)(address))
-#define REACHES(pasid, address) \
-	device_reaches(&self->device, pasid, (uintptr_t)(address), address)
+#define REACHES(pasid, address) reaches(&self->device, pasid, address)
+
+static bool reaches(struct pasid_device *device, u32 pasid, void *address)
+{
+	return device_reaches(device, pasid, (uintptr_t)address, address);
+}
 
 static u64 in_bss[8];
 static const u64 in_rodata[8] = { 1 };
@@ -140,7 +144,7 @@ TEST_F(sva, the_device_has_the_rights_of_the_process)
 
 static long write_in_child(void *arg)
 {
-	*(volatile u64 *)arg = 0xbad;
+	__atomic_store_n((u64 *)arg, 0xbad, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -437,15 +441,18 @@ TEST_F(sva, closing_in_any_order_detaches)
 static int attach_and_hand_over(int socket, int index)
 {
 	struct container container;
+	int fds[3];
 	long pasid;
 
 	if (container_open_device(&container, index))
 		return -1;
 	pasid = aux_create_process(container.fd);
+	fds[0] = container.fd;
+	fds[1] = container.group;
+	fds[2] = container.device;
 	if (pasid < 0 ||
 	    aux_attach(container.fd, pasid, group_number(index)) ||
-	    send_fds(socket, (int[]) { container.fd, container.group,
-				       container.device }, 3))
+	    send_fds(socket, fds, 3))
 		return -1;
 	in_bss[0] = 7;
 	say(socket, pasid);

@@ -104,7 +104,7 @@ TEST_F(sva_pri, what_the_process_may_not_the_device_may_not)
 
 static long wait_in_child(void *arg)
 {
-	return *(volatile u64 *)arg == 1 ? 0 : -EIO;
+	return __atomic_load_n((u64 *)arg, __ATOMIC_SEQ_CST) == 1 ? 0 : -EIO;
 }
 
 /* As when the process writes: the child keeps what was there. */
@@ -256,7 +256,10 @@ TEST_F(sva_pri, EOPNOTSUPP_unless_root_allows_page_requests)
 }
 
 struct step {
-	FIXTURE_DATA(sva_pri) *self;
+	struct pasid_device *device;
+	int fd;
+	u32 group;
+	u32 pasid;
 	u64 address;
 	bool may_start;
 	long result;
@@ -267,8 +270,7 @@ static void *peek(void *arg)
 {
 	struct step *step = arg;
 
-	step->result = device_peek(&step->self->device, step->self->pasid,
-				   step->address);
+	step->result = device_peek(step->device, step->pasid, step->address);
 	__atomic_store_n(&step->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -279,8 +281,7 @@ static void *detach(void *arg)
 
 	while (!__atomic_load_n(&step->may_start, __ATOMIC_ACQUIRE))
 		usleep(1000);
-	step->result = aux_detach(step->self->fd, step->self->pasid,
-				  step->self->group);
+	step->result = aux_detach(step->fd, step->pasid, step->group);
 	__atomic_store_n(&step->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -291,7 +292,11 @@ static void *detach(void *arg)
  */
 TEST_F(sva_pri, detaching_waits_for_pages_of_the_device)
 {
-	struct step asks = { .self = self }, waits = { .self = self };
+	struct step waits = {
+		.device = &self->device, .fd = self->fd, .group = self->group,
+		.pasid = self->pasid,
+	};
+	struct step asks = waits;
 	pthread_t threads[2];
 	struct fuse_file file;
 	void *memory;
