@@ -233,13 +233,25 @@ impl State {
     /// `ENODEV` if the device has been closed; `ENOENT` if the space or the group is gone; `EEXIST`
     /// if it is attached.
     pub(crate) fn check_process(&self, pasid: u32, number: u32, device: &OpenDevice) -> Result {
-        self.space(pasid)?;
+        self.check_process_space(pasid)?;
         self.group(number)?;
         self.check_open(device)?;
         if self.attachments.has(number, pasid) {
             return Err(EEXIST);
         }
         Ok(())
+    }
+
+    /// Whether `pasid` names the process space: it may have gone, and the number be another's.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if not.
+    fn check_process_space(&self, pasid: u32) -> Result {
+        match self.spaces.get(&pasid) {
+            Some(Space::Process(_)) => Ok(()),
+            _ => Err(ENOENT),
+        }
     }
 
     /// Adds what [`State::check_process`] allows.
@@ -272,7 +284,7 @@ impl State {
     ///
     /// `ENOENT` if there is no such space.
     pub(crate) fn remove_process_space(&mut self, pasid: u32) -> Result<Removal> {
-        self.space(pasid)?;
+        self.check_process_space(pasid)?;
         for (&number, group) in self.groups.iter() {
             if self.attachments.has(number, pasid) {
                 let device = open_device(&self.devices, group)?.clone();
