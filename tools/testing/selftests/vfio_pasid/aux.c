@@ -65,7 +65,7 @@ static int good_ioctls(struct ioctl ioctls[IOCTLS], int container, u32 group)
 	ioctls[0] = (struct ioctl) {
 		.name = "AUX_CREATE",
 		.request = VFIO_IOMMU_AUX_CREATE,
-		.flags = VFIO_AUX_FIXED_PASID,
+		.flags = VFIO_AUX_FIXED_PASID | VFIO_AUX_PROCESS,
 		.reserved = offsetof(struct vfio_iommu_aux_create, reserved),
 		.results = offsetof(struct vfio_iommu_aux_create, iova_start),
 		.argument.create = {
@@ -95,6 +95,7 @@ static int good_ioctls(struct ioctl ioctls[IOCTLS], int container, u32 group)
 	ioctls[3] = (struct ioctl) {
 		.name = "AUX_INFO",
 		.request = VFIO_IOMMU_AUX_INFO,
+		.flags = VFIO_AUX_INFO_PROCESS,
 		.results = offsetof(struct vfio_iommu_aux_info, count),
 		.argument.aux_info = {
 			.argsz = sizeof(struct vfio_iommu_aux_info),
