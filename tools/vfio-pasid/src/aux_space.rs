@@ -11,6 +11,7 @@ use crate::{
     error::Result,
     mapping::{Access, Mapping},
     memory::RegisteredMemory,
+    space::Space,
     sys, uapi,
 };
 
@@ -45,9 +46,7 @@ pub struct AuxOptions {
 #[derive(Debug)]
 #[must_use = "dropping an aux space destroys it"]
 pub struct AuxSpace {
-    container: Container,
-    destroyed: bool,
-    pasid: u32,
+    space: Space,
     window: Iovas,
     page_sizes: u64,
 }
@@ -64,11 +63,9 @@ impl AuxSpace {
             create.flags = uapi::VFIO_AUX_FIXED_PASID;
             create.pasid = pasid;
         }
-        sys::aux_create(container.as_fd(), &mut create)?;
+        let space = Space::new(container, &mut create)?;
         Ok(Self {
-            container,
-            destroyed: false,
-            pasid: create.pasid,
+            space,
             window: Iovas {
                 start: create.iova_start,
                 size: create.iova_size,
@@ -79,7 +76,7 @@ impl AuxSpace {
 
     /// The PASID that names the space.
     pub fn pasid(&self) -> u32 {
-        self.pasid
+        self.space.pasid()
     }
 
     /// The window that was granted: the largest page-aligned part of the wish that the IOMMU can
@@ -106,7 +103,7 @@ impl AuxSpace {
     /// attachments as it may; `ENOMEM`; and what every ioctl may return (see
     /// [`Container::alloc_pasid`]).
     pub fn attach(&self, group: u32) -> Result<()> {
-        sys::aux_attach(self.container.as_fd(), self.pasid, group)
+        self.space.attach(group)
     }
 
     /// Detaches the space from `group`. Once this returns, the device can no longer address the
@@ -117,7 +114,7 @@ impl AuxSpace {
     /// `ENOENT` if the group is not in the container or the space is not attached to it, and what
     /// every ioctl may return (see [`Container::alloc_pasid`]).
     pub fn detach(&self, group: u32) -> Result<()> {
-        sys::aux_detach(self.container.as_fd(), self.pasid, group)
+        self.space.detach(group)
     }
 
     /// Maps `iovas` to `memory` from `offset` bytes on. All three are multiples of the smallest
@@ -139,7 +136,8 @@ impl AuxSpace {
         iovas: Iovas,
         access: Access,
     ) -> Result<Mapping<'a, B>> {
-        Mapping::new(&self.container, self.pasid, memory, offset, iovas, access)
+        let (container, pasid) = (self.space.container(), self.pasid());
+        Mapping::new(container, pasid, memory, offset, iovas, access)
     }
 
     /// Unmaps what is mapped in `iovas`, which need not be anything, and returns how many bytes it
@@ -154,7 +152,7 @@ impl AuxSpace {
     /// empty or not aligned; `ENOENT` if the space went with its container; and what every ioctl
     /// may return (see [`Container::alloc_pasid`]).
     pub fn unmap(&self, iovas: Iovas) -> Result<u64> {
-        sys::aux_unmap(self.container.as_fd(), self.pasid, Some(iovas))
+        sys::aux_unmap(self.space.container().as_fd(), self.pasid(), Some(iovas))
     }
 
     /// Unmaps everything, as [`AuxSpace::unmap`].
@@ -164,7 +162,7 @@ impl AuxSpace {
     /// `ENOENT` if the space went with its container, and what every ioctl may return (see
     /// [`Container::alloc_pasid`]).
     pub fn unmap_all(&self) -> Result<u64> {
-        sys::aux_unmap(self.container.as_fd(), self.pasid, None)
+        sys::aux_unmap(self.space.container().as_fd(), self.pasid(), None)
     }
 
     /// What the space is, what it is attached to, and what it maps. What changes meanwhile may be
@@ -175,7 +173,7 @@ impl AuxSpace {
     /// `ENOENT` if the space went with its container, `ENOMEM`, and what every ioctl may return
     /// (see [`Container::alloc_pasid`]).
     pub fn info(&self) -> Result<AuxInfo> {
-        AuxInfo::ask(&self.container, self.pasid)
+        self.space.info()
     }
 
     /// Destroys the space, and says if that failed, which dropping cannot: detaches it from every
@@ -185,19 +183,8 @@ impl AuxSpace {
     ///
     /// `ENOENT` if the space went with its container, and what every ioctl may return (see
     /// [`Container::alloc_pasid`]).
-    pub fn destroy(mut self) -> Result<()> {
-        self.destroyed = true;
-        sys::aux_destroy(self.container.as_fd(), self.pasid)
-    }
-}
-
-impl Drop for AuxSpace {
-    fn drop(&mut self) {
-        if !self.destroyed {
-            // It fails if the space went with its container, or if this is a forked child, whose
-            // space it is not. Nothing is left to do in either case.
-            let _ = sys::aux_destroy(self.container.as_fd(), self.pasid);
-        }
+    pub fn destroy(self) -> Result<()> {
+        self.space.destroy()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     own_space::OwnSpace,
     pasid::{Pasid, PasidCaps, PasidInfo},
     pci::PciFunction,
+    process_space::ProcessSpace,
     sys, uapi,
 };
 
@@ -40,6 +41,8 @@ bitflags::bitflags! {
         const HOT_RESET = uapi::VFIO_PASID_FEATURE_HOT_RESET;
         /// [`Container::own_space`].
         const OWN_SPACE = uapi::VFIO_PASID_FEATURE_OWN_SPACE;
+        /// [`Container::process_space`].
+        const PROCESS = uapi::VFIO_PASID_FEATURE_PROCESS;
     }
 }
 
@@ -258,6 +261,24 @@ impl Container {
     /// `ENOMEM`; and what every ioctl may return (see [`Container::alloc_pasid`]).
     pub fn create_aux_space(&self, options: AuxOptions) -> Result<AuxSpace> {
         AuxSpace::new(self.clone(), options)
+    }
+
+    /// The address space of this process, as a space of this container, which can have it once.
+    ///
+    /// Its PASID is what the kernel gives the process for this. Before the first such space of the
+    /// process, a device that can have one must be open: [`PasidInfo::process_space`] tells.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if no open device of the container can have a process space; `ENODEV` if none is
+    /// open that can use PASIDs; `EBUSY` if the container has the space already, if the process
+    /// holds the number for something else, if another user has it on the device's group, or if the
+    /// device is being reset; `ERANGE` if it is wider than the device can use; `ENOSPC` if the quota
+    /// or the numbers that the device can use are used up; `EINVAL` from a module without
+    /// [`Features::PROCESS`]; `EINTR` also for any signal that came meanwhile; `ENOMEM`; and what
+    /// every ioctl may return (see [`Container::alloc_pasid`]).
+    pub fn process_space(&self) -> Result<ProcessSpace> {
+        ProcessSpace::new(self.clone())
     }
 
     /// Whom a hot reset of `function`, which is open through this container, hits, and who owns

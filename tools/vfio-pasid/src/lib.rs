@@ -59,6 +59,27 @@
 //! [`Container::own_space`] takes it as well: then requests without a PASID reach it, of as many
 //! devices in as many containers as there are, and it is still charged once.
 //!
+//! Where the hardware can and root allows it, the process itself is a space ([`ProcessSpace`]): the
+//! device uses the same addresses as the program, and nothing is registered.
+//!
+//! ```no_run
+//! # use std::sync::atomic::{AtomicU64, Ordering};
+//! # use vfio_pasid::{Container, Group};
+//! # fn process(container: &Container, group: &Group) -> Result<(), Box<dyn std::error::Error>> {
+//! container.pasid_info(Some(group.number()))?.process_space()?; // says what is missing
+//! let space = container.process_space()?;
+//! let counter = AtomicU64::new(0); // anywhere: here, on the heap, in a file's mapping
+//!
+//! // SAFETY: The device is told this address only, and `counter` outlives the attachment. Others
+//! // may change what is in an atomic at any time.
+//! unsafe { space.attach(group.number())? };
+//! println!("tell the device: PASID {}, address {:p}", space.pasid(), counter.as_ptr());
+//! space.detach(group.number())?;
+//! println!("it wrote {}", counter.load(Ordering::Relaxed));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The order is the compiler's business: a [`Mapping`] borrows its space and its memory.
 //! [`vm_memory`] is what VMMs in Rust keep guest memory in: devices may change it at any time, so
 //! there are no references to what is in there.
@@ -77,7 +98,9 @@ mod memory;
 mod own_space;
 mod pasid;
 mod pci;
+mod process_space;
 mod region;
+mod space;
 mod sys;
 pub mod uapi;
 
@@ -90,8 +113,9 @@ pub use mapping::{Access, Mapping};
 pub use memory::RegisteredMemory;
 pub use nix::errno::Errno;
 pub use own_space::OwnSpace;
-pub use pasid::{Pasid, PasidCaps, PasidInfo, ANY_PASID};
+pub use pasid::{NoProcessSpace, Pasid, PasidCaps, PasidInfo, ANY_PASID};
 pub use pci::PciFunction;
+pub use process_space::ProcessSpace;
 pub use region::Region;
 pub use vm_memory;
 

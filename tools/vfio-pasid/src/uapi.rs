@@ -20,6 +20,8 @@ pub const VFIO_PASID_FEATURE_WINDOW: u32 = 1 << 3;
 pub const VFIO_PASID_FEATURE_HOT_RESET: u32 = 1 << 4;
 /// Feature: [`VFIO_AUX_OWN_SPACE`].
 pub const VFIO_PASID_FEATURE_OWN_SPACE: u32 = 1 << 5;
+/// Feature: [`VFIO_AUX_PROCESS`].
+pub const VFIO_PASID_FEATURE_PROCESS: u32 = 1 << 6;
 /// The PASID that names the container's own space, in [`AuxMap`], [`AuxUnmap`] and [`AuxInfo`].
 pub const VFIO_AUX_OWN_SPACE: u32 = 0;
 
@@ -52,6 +54,16 @@ pub const VFIO_PASID_NO_GROUP: u32 = !0;
 pub const VFIO_PASID_CAP_EXEC: u32 = 1 << 0;
 /// Capability in [`PasidInfo`]: privileged mode.
 pub const VFIO_PASID_CAP_PRIV: u32 = 1 << 1;
+/// Capability in [`PasidInfo`]: a process space can be attached.
+pub const VFIO_PASID_CAP_SVA: u32 = 1 << 2;
+/// Capability in [`PasidInfo`]: the device may request pages (PRI).
+pub const VFIO_PASID_CAP_PRI: u32 = 1 << 3;
+/// Capability in [`PasidInfo`]: the device may keep translations (ATS).
+pub const VFIO_PASID_CAP_ATS: u32 = 1 << 4;
+/// Capability in [`PasidInfo`]: the IOMMU can walk the tables of processes.
+pub const VFIO_PASID_CAP_SVA_IOMMU: u32 = 1 << 5;
+/// Capability in [`PasidInfo`]: the parameters of the module allow process spaces.
+pub const VFIO_PASID_CAP_SVA_ALLOWED: u32 = 1 << 6;
 
 /// `struct vfio_iommu_pasid_info`.
 #[repr(C)]
@@ -100,6 +112,8 @@ pub struct RegisterMemory {
 pub const VFIO_IOMMU_AUX_CREATE: c_ulong = request_code_none!(VFIO_TYPE, 0x43);
 /// Flag of [`AuxCreate`]: `pasid` is one that the process holds.
 pub const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;
+/// Flag of [`AuxCreate`]: the space is the address space of the process.
+pub const VFIO_AUX_PROCESS: u32 = 1 << 1;
 
 /// `struct vfio_iommu_aux_create`.
 #[repr(C)]
@@ -107,9 +121,9 @@ pub const VFIO_AUX_FIXED_PASID: u32 = 1 << 0;
 pub struct AuxCreate {
     /// Size of the structure in bytes.
     pub argsz: u32,
-    /// [`VFIO_AUX_FIXED_PASID`] or 0.
+    /// [`VFIO_AUX_FIXED_PASID`], [`VFIO_AUX_PROCESS`] or 0.
     pub flags: u32,
-    /// In with the flag; out: the name of the space.
+    /// In with the first flag; out: the name of the space.
     pub pasid: u32,
     /// 0.
     pub reserved: u32,
@@ -210,6 +224,8 @@ pub struct AuxUnmap {
 /// Tells what an aux space is, what it is attached to and what it maps: [`AuxInfo`], followed by
 /// room for [`AuxEntry`].
 pub const VFIO_IOMMU_AUX_INFO: c_ulong = request_code_none!(VFIO_TYPE, 0x49);
+/// Flag of [`AuxInfo`]: the space is the address space of the process.
+pub const VFIO_AUX_INFO_PROCESS: u32 = 1 << 0;
 /// Type of [`AuxEntry`]: a part of the window that cannot be mapped.
 pub const VFIO_AUX_ENTRY_HOLE: u32 = 1;
 /// Type of [`AuxEntry`]: a group that the space is attached to.
@@ -223,7 +239,7 @@ pub const VFIO_AUX_ENTRY_MAPPING: u32 = 3;
 pub struct AuxInfo {
     /// Size of the structure in bytes, with the room for the entries.
     pub argsz: u32,
-    /// 0.
+    /// In: 0; out: [`VFIO_AUX_INFO_PROCESS`] or 0.
     pub flags: u32,
     /// The space.
     pub pasid: u32,

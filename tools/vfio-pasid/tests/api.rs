@@ -41,6 +41,10 @@ fn an_error_names_the_ioctl_and_the_errno() {
             .map(drop)
             .expect_err("no container"),
         container
+            .process_space()
+            .map(drop)
+            .expect_err("no container"),
+        container
             .register_memory(memory.clone())
             .map(drop)
             .expect_err("no container"),
@@ -62,6 +66,7 @@ fn an_error_names_the_ioctl_and_the_errno() {
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_REQUEST",
         "VFIO_IOMMU_PASID_INFO",
+        "VFIO_IOMMU_AUX_CREATE",
         "VFIO_IOMMU_AUX_CREATE",
         "VFIO_IOMMU_REGISTER_MEMORY",
         "VFIO_IOMMU_REGISTER_MEMORY",
