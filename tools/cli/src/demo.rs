@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::errno::Errno;
-use pasid_demo::device::{Message, TestDevice, TEST_DEVICE};
+use pasid_demo::{
+    device::{Message, TestDevice, TEST_DEVICE},
+    pointer,
+};
 use vfio_pasid::{
     vm_memory::{Bytes, MmapRegion, VolatileMemory},
     Access, AuxOptions, Container, Group, IommuType, Iovas, PciFunction, ANY_PASID,
@@ -149,9 +152,18 @@ pub fn run(system: &System, function: PciFunction) -> Result<()> {
         ),
     );
     if function.id()? == TEST_DEVICE {
-        show_dma(&TestDevice::new(&device)?, space.pasid(), &memory)?;
+        let test = TestDevice::new(&device)?;
+        show_dma(&test, space.pasid(), &memory)?;
+        pointer::show(&test, &container, number, step)?;
     } else {
         step("DMA", "not with this device: only its own driver knows how");
+        step(
+            "the process as a space",
+            match info.process_space() {
+                Ok(()) => "it can be attached, but again only its driver knows how".to_owned(),
+                Err(reason) => format!("not here: {reason}"),
+            },
+        );
     }
 
     mapping.unmap()?;

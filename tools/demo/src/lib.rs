@@ -3,3 +3,4 @@
 //! What `make run` shares with `vfio-pasid demo`.
 
 pub mod device;
+pub mod pointer;

@@ -11,6 +11,7 @@ mod hot_reset;
 mod machine;
 mod own;
 mod owner;
+mod process;
 mod second;
 mod story;
 
@@ -69,6 +70,7 @@ fn story(
     owner::run(first, second)?;
     aux::run(pasid_devices[0])?;
     own::run(pasid_devices)?;
+    process::run(pasid_devices[0])?;
     let [function, neighbour] = slot;
     hot_reset::run(function, neighbour)?;
     machine.undo()

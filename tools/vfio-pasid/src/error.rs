@@ -88,8 +88,8 @@ fn advice(call: &str, errno: Errno) -> Option<&'static str> {
         ("UNREGISTER_MEMORY", Errno::EBUSY) => "it is mapped: unmap it first",
         ("AUX_ATTACH", Errno::ENODEV) => "the device is not open: open it first",
         ("AUX_CREATE" | "AUX_ATTACH", Errno::EOPNOTSUPP) => {
-            "no device here that can: VFIO_IOMMU_PASID_INFO tells the width, and why it can have \
-             no process space"
+            "no device here that can use PASIDs, or have a process space: VFIO_IOMMU_PASID_INFO tells \
+             the width, and what is missing"
         }
         ("AUX_MAP", Errno::ENOENT) => {
             "no such space, or the memory is not in one range that this container has registered"
