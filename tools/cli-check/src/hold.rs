@@ -7,7 +7,7 @@ use std::{io::Read, process::ExitCode, sync::Arc};
 use anyhow::Result;
 use serde_json::json;
 use vfio_pasid::{
-    vm_memory::MmapRegion, Access, AuxOptions, Container, Group, IommuType, Iovas, Pasid,
+    vm_memory::MmapRegion, Access, AuxOptions, Container, Device, Group, IommuType, Iovas, Pasid,
     PciFunction,
 };
 
@@ -17,6 +17,29 @@ pub const SPACES: usize = 100;
 /// Holds as much as fits on a page with the device at `address`, until stdin ends.
 pub fn show(address: &str) -> ExitCode {
     exit(show_a_little(address))
+}
+
+/// Holds the process as a space of a container with the device at `address`, until stdin ends.
+pub fn process(address: &str) -> ExitCode {
+    exit(hold_process(address))
+}
+
+fn hold_process(address: &str) -> Result<()> {
+    let (container, _group, _device) = open(address)?;
+    let _space = container.process_space()?;
+    println!("held");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// A container with the device at `address`, which is open.
+fn open(address: &str) -> Result<(Container, Group, Device)> {
+    let container = Container::open()?;
+    let group = Group::open(address.parse::<PciFunction>()?.iommu_group()?)?;
+    group.set_container(&container)?;
+    container.set_iommu(IommuType::Type1v2)?;
+    let device = group.device(address)?;
+    Ok((container, group, device))
 }
 
 fn exit(done: Result<()>) -> ExitCode {
@@ -30,11 +53,7 @@ fn exit(done: Result<()>) -> ExitCode {
 }
 
 fn show_a_little(address: &str) -> Result<()> {
-    let container = Container::open()?;
-    let group = Group::open(address.parse::<PciFunction>()?.iommu_group()?)?;
-    group.set_container(&container)?;
-    container.set_iommu(IommuType::Type1v2)?;
-    let _device = group.device(address)?;
+    let (container, group, _device) = open(address)?;
     let memory: Arc<MmapRegion> = Arc::new(MmapRegion::new(64 << 20)?);
     let registered = container.register_memory(memory)?;
     let own = container.own_space();

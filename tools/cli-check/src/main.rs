@@ -4,8 +4,9 @@
 //! that somebody can be in. As the kernel's kselftests, it lists its cases (`-l`), runs those that
 //! are asked for (`-r NAME`), and prints TAP.
 //!
-//! It wants the devices of `boots/cli.boot`; as `cli_no_iommu`, none; and as `observability`, which
-//! tries the recipes of that page, those of `boots/observability.boot`.
+//! It wants the devices of `boots/cli.boot`; as `cli_sva`, of `boots/cli-sva.boot`; as `cli_no_iommu`,
+//! none; and as `observability`, which tries the recipes of that page, those of
+//! `boots/observability.boot`.
 
 mod hold;
 mod situation;
@@ -18,6 +19,7 @@ mod no_iommu;
 mod none;
 mod observability;
 mod ours;
+mod processes;
 mod stock;
 
 use std::{env, process::ExitCode};
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         [word, group, address] if word == "hold" => return hold::run(group, address),
         [word, address] if word == "show" => return hold::show(address),
+        [word, address] if word == "hold-process" => return hold::process(address),
         [word, command @ ..] if word == "terminal" => return show_on_a_terminal(command),
         _ => {}
     }
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         no_iommu::CASES.to_vec()
     } else if name.ends_with("observability") {
         observability::CASES.to_vec()
+    } else if name.ends_with("cli_sva") {
+        processes::CASES.to_vec()
     } else {
         [
             ours::CASES,

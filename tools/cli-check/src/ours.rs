@@ -59,6 +59,7 @@ fn status() -> Result<()> {
         expect_at(device, "/width", width)?;
         expect_at(device, "/driver", "vfio-pci")?;
         expect_at(device, "/reasons", Vec::<&str>::new())?;
+        expect_at(device, "/process_space", "no-process-tables")?;
     }
     let without = find(devices, "address", WITHOUT_PASIDS)?;
     expect_at(without, "/width", serde_json::Value::Null)?;
@@ -74,6 +75,8 @@ fn status() -> Result<()> {
             "\t20 bits",
             "\t8 bits",
             "pasid_quota       0 of 1000",
+            "process_space     off",
+            "\tno: the IOMMU cannot walk the tables of processes\n",
             "no PASID capability",
             "driverctl",
         ],
@@ -132,6 +135,7 @@ fn doctor() -> Result<()> {
         &[
             "ok    loaded",
             "PASIDs of 20 bits",
+            "ok    process space not allowed, which is the default",
             "fair",
             "do: none: the device cannot",
         ],
@@ -260,6 +264,7 @@ fn demo() -> Result<()> {
         "attach it                           to group",
         "the process reads                   \"the device wrote\"",
         "the device writes behind it         fault 0x71: no page",
+        "the process as a space              not here: the IOMMU cannot walk",
         "free the PASID                      done",
     ];
     say(&["demo", WIDE])?.expect(0, &steps)?;

@@ -32,6 +32,8 @@ const NOBODY: u32 = 65534;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Type1 {
     Ours,
+    /// With process_space=1, and an IOMMU that can walk the tables of processes.
+    OursWithProcesses,
     Stock,
     None,
 }
@@ -70,13 +72,23 @@ pub fn use_type1(which: Type1) -> Result<()> {
         ensure!(!loaded(module), "{module} cannot be unloaded");
     }
     let folder = format!("/lib/modules/{}", release()?);
-    let insert = |file: &str| run(Command::new("insmod").arg(format!("{folder}/{file}")));
+    let insert = |file: &str, parameters: &[&str]| {
+        let file = format!("{folder}/{file}");
+        run(Command::new("insmod").arg(file).args(parameters))
+    };
     match which {
         Type1::Ours => {
-            insert("updates/vfio_pasid.ko")?;
-            insert("updates/vfio_iommu_type1.ko")
+            insert("updates/vfio_pasid.ko", &[])?;
+            insert("updates/vfio_iommu_type1.ko", &[])
         }
-        Type1::Stock => insert("kernel/drivers/vfio/vfio_iommu_type1.ko"),
+        Type1::OursWithProcesses => {
+            if !loaded("vfio_pasid_sva") {
+                insert("updates/vfio_pasid_sva.ko", &[])?;
+            }
+            insert("updates/vfio_pasid.ko", &["process_space=1"])?;
+            insert("updates/vfio_iommu_type1.ko", &[])
+        }
+        Type1::Stock => insert("kernel/drivers/vfio/vfio_iommu_type1.ko", &[]),
         Type1::None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{iommu::Iommu, reason::Reason, system::System};
+use crate::{iommu::Iommu, process_space, reason::Reason, system::System};
 
 const DEVICES: &str = "/sys/bus/pci/devices";
 
@@ -40,6 +40,8 @@ pub struct Device {
     pub width: Option<u32>,
     /// Why it cannot, or not yet.
     pub reasons: Vec<Reason>,
+    /// Why no process can be attached to it; none if one can.
+    pub process_space: Option<Reason>,
 }
 
 impl Device {
@@ -52,7 +54,7 @@ impl Device {
 }
 
 /// Configuration space, as much of it as can be read.
-struct Config(Vec<u8>);
+pub(crate) struct Config(Vec<u8>);
 
 impl Config {
     fn read(system: &System, address: &str) -> Self {
@@ -69,7 +71,8 @@ impl Config {
         self.0.get(at).copied()
     }
 
-    fn u16(&self, at: usize) -> Option<u16> {
+    /// Of what is there to read, at an offset in bytes.
+    pub(crate) fn u16(&self, at: usize) -> Option<u16> {
         let bytes = self.0.get(at..at + 2)?;
         Some(u16::from_le_bytes(bytes.try_into().ok()?))
     }
@@ -103,7 +106,8 @@ impl Config {
         None
     }
 
-    fn extended_capability(&self, id: u16) -> Option<usize> {
+    /// Where the extended capability is, if it has it.
+    pub(crate) fn extended_capability(&self, id: u16) -> Option<usize> {
         let mut at = 0x100;
         for _ in 0..960 {
             let header = self.u32(at)?;
@@ -165,6 +169,7 @@ pub fn all(system: &System, iommus: &[Iommu]) -> Vec<Device> {
         if device.width.is_some() && others.count() > 1 {
             device.width = None;
             device.reasons.push(Reason::SeveralInGroup);
+            device.process_space = Some(Reason::SeveralInGroup);
         }
         if device.reasons.is_empty() && !device.is_bound() {
             device.reasons.push(Reason::NotBound);
@@ -182,9 +187,20 @@ fn look(system: &System, iommus: &[Iommu], address: &str) -> Device {
     let group = system
         .link(&file("iommu_group"))
         .and_then(|name| name.parse().ok());
-    let (width, reason) = match pasid(system, iommus, address, group) {
+    let own = system.link(&file("iommu"));
+    let iommu = iommus
+        .iter()
+        .find(|iommu| own.as_ref() == Some(&iommu.name))
+        .or(iommus.first());
+    let config = Config::read(system, address);
+    let (width, reason) = match pasid(system, iommu, &config, address, group) {
         Ok(width) => (Some(width), None),
         Err(reason) => (None, Some(reason)),
+    };
+    let process_space = match reason {
+        // What AMD's driver does not do with domains it may do with processes.
+        None | Some(Reason::Amd) => process_space::why_not(system, iommu, &config).err(),
+        reason => reason,
     };
     Device {
         address: address.to_owned(),
@@ -193,35 +209,29 @@ fn look(system: &System, iommus: &[Iommu], address: &str) -> Device {
         group,
         width,
         reasons: reason.into_iter().collect(),
+        process_space,
     }
 }
 
 /// The width of the device's PASIDs, or the first reason on the way why there are none.
 fn pasid(
     system: &System,
-    iommus: &[Iommu],
+    iommu: Option<&Iommu>,
+    config: &Config,
     address: &str,
     group: Option<u32>,
 ) -> Result<u32, Reason> {
-    if iommus.is_empty() {
-        return Err(Reason::NoIommu);
-    }
+    let iommu = iommu.ok_or(Reason::NoIommu)?;
     if group.is_none() {
         return Err(Reason::NoGroup);
     }
-    let own = system.link(&format!("{DEVICES}/{address}/iommu"));
-    let iommu = iommus
-        .iter()
-        .find(|iommu| own.as_ref() == Some(&iommu.name))
-        .or(iommus.first());
-    let config = Config::read(system, address);
     if !config.is_whole() {
         return Err(Reason::NeedsRoot);
     }
     let at = config
         .extended_capability(EXT_CAP_PASID)
         .ok_or(Reason::NoCapability)?;
-    if let Some(reason) = iommu.and_then(|iommu| iommu.reason) {
+    if let Some(reason) = iommu.reason {
         return Err(reason);
     }
     let way = way_to_root(system, address);
@@ -229,7 +239,7 @@ fn pasid(
         .iter()
         .map(|bridge| Config::read(system, bridge))
         .collect();
-    let all = || way.iter().chain([&config]);
+    let all = || way.iter().chain([config]);
     if !all().all(Config::takes_prefixes) {
         return Err(Reason::NoPrefix);
     }

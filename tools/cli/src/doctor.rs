@@ -119,6 +119,7 @@ impl Diagnosis {
         checks.push(signature(system));
         checks.extend(iommus(status));
         checks.extend(devices(system, status));
+        checks.extend(process_space(status));
         checks.extend(permissions(system));
         checks.push(memlock());
         checks.extend(limits(system, status));
@@ -318,6 +319,26 @@ fn pasids(device: &Device) -> Check {
             Check::bad(&device.address, Verdict::Warning, reason)
         }
     }
+}
+
+/// If root allows process spaces, whether there is a device that can have one.
+fn process_space(status: &Status) -> Option<Check> {
+    let name = "process space";
+    if !status.process_space? {
+        return Some(Check::ok(name, "not allowed, which is the default"));
+    }
+    let bound = || status.devices.iter().filter(|device| device.is_bound());
+    let can: Vec<_> = bound()
+        .filter(|device| device.process_space.is_none())
+        .map(|device| &*device.address)
+        .collect();
+    if !can.is_empty() {
+        let text = format!("a process can be attached to {}", can.join(", "));
+        return Some(Check::ok(name, text));
+    }
+    // Of the others, doctor says that they have no PASIDs.
+    let reason = bound().find_map(|device| device.width.and(device.process_space));
+    Some(Check::bad(name, Verdict::Warning, reason?))
 }
 
 /// Whether the caller may open the group; root may.

@@ -113,9 +113,9 @@ pub struct Device {
 pub struct Space {
     /// The PASID that names it; 0 for the container's own.
     pub pasid: u64,
-    /// `aux`, or `own`.
+    /// `aux`, `own`, or `process`: the process itself.
     pub kind: String,
-    /// The first and the last address; none while stock type1 is busy with it.
+    /// The first and the last address; none of a process, and while stock type1 is busy with it.
     pub window: Option<(u64, u64)>,
     /// How many mappings it has; none as above.
     pub mappings: Option<u64>,
@@ -389,6 +389,7 @@ container gen=131 id=12 process=97
 group gen=131 container=12 group=26
 device gen=131 container=12 group=26 device=0000:00:12.0 width=20
 space gen=131 container=12 pasid=0 kind=own window=- mappings=- bytes=-
+space gen=131 container=12 pasid=17 kind=process window=- mappings=- bytes=-
 space gen=131 container=12 pasid=4106 kind=aux window=0x0-0x7fffffffffff mappings=3 bytes=12288 new=key
 attachment gen=131 container=12 pasid=4106 group=26
 registered gen=131 container=12 vaddr=0x7f65e5200000 size=0x200000 references=1 mapped=3
@@ -411,8 +412,10 @@ end gen=131
         let container = &process.containers[0];
         assert_eq!(container.groups[0].open[0].name, "0000:00:12.0");
         assert_eq!(container.spaces[0].mappings, None);
-        assert_eq!(container.spaces[1].window, Some((0, 0x7fff_ffff_ffff)));
-        assert_eq!(container.spaces[1].attached, [26]);
+        assert_eq!(container.spaces[1].kind, "process");
+        assert_eq!(container.spaces[1].window, None);
+        assert_eq!(container.spaces[2].window, Some((0, 0x7fff_ffff_ffff)));
+        assert_eq!(container.spaces[2].attached, [26]);
         assert_eq!(held.processes[1].pid, None);
     }
 

@@ -9,6 +9,7 @@ use crate::{reason::Reason, system::System};
 
 /// Bits of VT-d's capability register (Intel VT-d specification 4.1, 11.4.2).
 const CAP_FIRST_STAGE_1G: u64 = 1 << 56;
+const CAP_FIRST_STAGE_5_LEVELS: u64 = 1 << 60;
 const CAP_SECOND_STAGE_2M: u64 = 1 << 34;
 const CAP_SECOND_STAGE_1G: u64 = 1 << 35;
 /// Bits of its extended capability register (11.4.3).
@@ -16,6 +17,7 @@ const ECAP_PASID: u64 = 1 << 40;
 const ECAP_SCALABLE: u64 = 1 << 43;
 const ECAP_SECOND_STAGE: u64 = 1 << 46;
 const ECAP_FIRST_STAGE: u64 = 1 << 47;
+const ECAP_WALK_COHERENCY: u64 = 1 << 48;
 
 /// An IOMMU.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -32,6 +34,8 @@ pub struct Iommu {
     pub page_sizes: Vec<u64>,
     /// Why no aux space can be attached behind it.
     pub reason: Option<Reason>,
+    /// Why no process can be.
+    pub process_space: Option<Reason>,
 }
 
 /// Whose IOMMU it is.
@@ -71,6 +75,7 @@ fn look(system: &System, name: String) -> Iommu {
         return intel(system, name, &format!("{folder}/intel-iommu"));
     }
     let amd = system.has(&format!("{folder}/amd-iommu"));
+    let v2 = options(system, "amd_iommu").contains(&"pgtbl_v2".to_owned());
     Iommu {
         name,
         kind: if amd { Kind::Amd } else { Kind::Other },
@@ -78,6 +83,11 @@ fn look(system: &System, name: String) -> Iommu {
         tables: Vec::new(),
         page_sizes: Vec::new(),
         reason: Some(if amd { Reason::Amd } else { Reason::OtherIommu }),
+        process_space: Some(if amd && !v2 {
+            Reason::AmdTables
+        } else {
+            Reason::OtherIommu
+        }),
     }
 }
 
@@ -109,6 +119,11 @@ fn intel(system: &System, name: String, folder: &str) -> Iommu {
         page_sizes.extend(large.then_some(1 << 21));
         page_sizes.extend(huge.then_some(1 << 30));
     }
+    let reason = match (scalable, capable) {
+        (true, _) => None,
+        (false, true) => Some(Reason::LegacyMode),
+        (false, false) => Some(Reason::NoScalableMode),
+    };
     Iommu {
         name,
         kind: Kind::Intel,
@@ -119,26 +134,50 @@ fn intel(system: &System, name: String, folder: &str) -> Iommu {
         }),
         tables,
         page_sizes,
-        reason: match (scalable, capable) {
-            (true, _) => None,
-            (false, true) => Some(Reason::LegacyMode),
-            (false, false) => Some(Reason::NoScalableMode),
-        },
+        reason,
+        process_space: reason.or_else(|| walks_processes(system, cap, ecap).err()),
     }
+}
+
+/// As the driver of VT-d asks it (`intel_svm_check()`): the tables of a process are those that the
+/// processor uses.
+fn walks_processes(system: &System, cap: u64, ecap: u64) -> Result<(), Reason> {
+    let cpuinfo = system.text("/proc/cpuinfo").unwrap_or_default();
+    let processor_has = |flag| {
+        let mut lines = cpuinfo.lines();
+        let flags = lines.find(|line| line.starts_with("flags"));
+        flags.is_some_and(|flags| flags.split_whitespace().any(|word| word == flag))
+    };
+    let huge = cap & CAP_FIRST_STAGE_1G != 0 || !processor_has("pdpe1gb");
+    if ecap & ECAP_WALK_COHERENCY == 0 || !huge {
+        return Err(Reason::NoProcessTables);
+    }
+    if cap & CAP_FIRST_STAGE_5_LEVELS == 0 && processor_has("la57") {
+        return Err(Reason::FiveLevels);
+    }
+    if config(system, "IOMMU_SVA").as_deref() == Some("n") {
+        return Err(Reason::NoSva);
+    }
+    Ok(())
+}
+
+/// What the command line of the kernel says behind `name=`.
+fn options(system: &System, name: &str) -> Vec<String> {
+    let line = system.text("/proc/cmdline").unwrap_or_default();
+    line.split_whitespace()
+        .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .flat_map(|options| options.split(','))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether the kernel was asked for it, or does so by itself. Where its configuration cannot be
 /// read, it is taken for one that does, as Debian's.
 fn scalable_mode(system: &System) -> bool {
-    let line = system.text("/proc/cmdline").unwrap_or_default();
-    let options = line
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix("intel_iommu="))
-        .flat_map(|options| options.split(','));
     let mut scalable =
         config(system, "INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON").is_none_or(|value| value == "y");
-    for option in options {
-        match option {
+    for option in options(system, "intel_iommu") {
+        match option.as_str() {
             "sm_on" => scalable = true,
             "sm_off" => scalable = false,
             _ => {}

@@ -12,6 +12,7 @@ pub mod iommu;
 pub mod list;
 pub mod module;
 pub mod output;
+mod process_space;
 pub mod reason;
 pub mod status;
 pub mod system;

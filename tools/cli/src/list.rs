@@ -150,6 +150,7 @@ fn describe(space: &Space) -> String {
         pasid => format!("PASID {pasid}"),
     };
     let amount = match (space.mappings, space.bytes) {
+        _ if space.kind == "process" => "the process itself".to_owned(),
         (Some(mappings), Some(size)) => format!("{}, {}", count(mappings, "mapping"), bytes(size)),
         _ => "busy".to_owned(),
     };

@@ -31,18 +31,25 @@ pub fn loaded(system: &System) -> Loaded {
     }
 }
 
+/// Why that is not ours.
+pub fn missing(loaded: Loaded) -> Option<Reason> {
+    match loaded {
+        Loaded::Ours => None,
+        Loaded::Stock => Some(Reason::Stock),
+        Loaded::None => Some(Reason::NotLoaded),
+    }
+}
+
 /// Whether ours is loaded.
 ///
 /// # Errors
 ///
 /// If not, with the reason and its remedy.
 pub fn require_ours(system: &System) -> Result<()> {
-    let reason = match loaded(system) {
-        Loaded::Ours => return Ok(()),
-        Loaded::Stock => Reason::Stock,
-        Loaded::None => Reason::NotLoaded,
-    };
-    bail!("{}: {}", reason.what(), reason.remedy())
+    if let Some(reason) = missing(loaded(system)) {
+        bail!("{}: {}", reason.what(), reason.remedy());
+    }
+    Ok(())
 }
 
 /// What a module is called by: a hash of its source.
@@ -133,6 +140,12 @@ pub const LIMITS: [&str; 4] = [
 /// The value of a parameter of the loaded vfio_pasid.
 pub fn parameter(system: &System, name: &str) -> Option<u64> {
     system.number(&format!("/sys/module/vfio_pasid/parameters/{name}"))
+}
+
+/// A parameter of the loaded vfio_pasid that is on or off; `None` also if it has none of that name.
+pub fn switch(system: &System, name: &str) -> Option<bool> {
+    let text = system.text(&format!("/sys/module/vfio_pasid/parameters/{name}"))?;
+    Some(text == "Y")
 }
 
 /// What `/sys/kernel/debug/vfio_pasid/in_use` counts of a kind.

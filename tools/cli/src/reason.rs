@@ -64,6 +64,33 @@ reasons! {
     /// Requests are not redirected to the root.
     NoAcs => "a bridge on the way does not redirect requests to the root (ACS)",
         "another slot, or switch ACS on in the firmware";
+    /// The IOMMU walks no tables of processes.
+    NoProcessTables => "the IOMMU cannot walk the tables of processes",
+        "none: it takes a VT-d with SMPWC, and with 1 GiB pages if the processor has them";
+    /// The processor's tables have five levels.
+    FiveLevels => "the processor's tables have 5 levels, and the IOMMU walks 4",
+        "boot with no5lvl, which gives processes 4";
+    /// AMD's, with the tables that it uses by itself.
+    AmdTables => "AMD's IOMMU driver attaches processes only beside tables of version 2",
+        "boot with amd_iommu=pgtbl_v2; vfio-pasid was tried with VT-d only";
+    /// No CONFIG_IOMMU_SVA.
+    NoSva => "the kernel was built without CONFIG_IOMMU_SVA",
+        "boot a kernel that has it: Debian's for amd64 have";
+    /// No ATS capability.
+    NoAts => "the device has no ATS",
+        "none: a device must keep translations to use the addresses of a process";
+    /// It is there, and not enabled.
+    AtsOff => "the device has ATS, but the kernel has not enabled it",
+        "another slot, below a root port that the firmware lists for ATS; and boot without pci=noats";
+    /// The device has PRI, and the IOMMU does not take its requests.
+    PriOff => "the device may request pages, but the IOMMU does not take requests",
+        "none: VT-d must have PRS for such a device";
+    /// Root has not allowed process spaces.
+    ProcessSpaceOff => "process_space is off",
+        "process_space=1 of vfio_pasid, after 'A space that is the process' of the user guide: all users of IOMMUs bear its cost";
+    /// Root has not allowed them for devices with PRI.
+    ProcessSpacePriOff => "process_space_pri is off, and the device may request pages",
+        "process_space_pri=1 of vfio_pasid, after 'A space that is the process' of the user guide: closing a device may then take for ever";
     /// Several in the group.
     SeveralInGroup => "several devices of the IOMMU group have PASIDs",
         "another slot, where the device has an IOMMU group of its own";

@@ -36,6 +36,10 @@ pub struct Status {
     pub iommus: Vec<Iommu>,
     /// What the module allows, and how much of it is used.
     pub limits: Vec<Limit>,
+    /// The parameter process_space: whether root allows process spaces. None if it is not there.
+    pub process_space: Option<bool>,
+    /// The parameter process_space_pri: whether also for devices that may request pages.
+    pub process_space_pri: Option<bool>,
     /// The PCI functions that are no bridges.
     pub devices: Vec<Device>,
 }
@@ -65,13 +69,11 @@ impl Status {
             type1,
             module: system.text("/sys/module/vfio_pasid/version"),
             srcversion: module::srcversion(system, "vfio_pasid"),
-            reason: match type1 {
-                Loaded::Ours => None,
-                Loaded::Stock => Some(Reason::Stock),
-                Loaded::None => Some(Reason::NotLoaded),
-            },
+            reason: module::missing(type1),
             iommus,
             limits: limits(system),
+            process_space: module::switch(system, "process_space"),
+            process_space_pri: module::switch(system, "process_space_pri"),
             devices,
         }
     }
@@ -111,16 +113,30 @@ impl Status {
             };
             line(format!("{:<18}{used}", limit.name));
         }
+        for (name, on) in [
+            ("process_space", self.process_space),
+            ("process_space_pri", self.process_space_pri),
+        ] {
+            if let Some(on) = on {
+                line(format!("{name:<18}{}", if on { "on" } else { "off" }));
+            }
+        }
         line("");
         let rows = self.devices.iter().map(row).collect();
-        output::table(&["device", "id", "group", "driver", "PASIDs"], rows);
+        output::table(
+            &["device", "id", "group", "driver", "PASIDs", "process space"],
+            rows,
+        );
         self.print_remedies();
     }
 
     /// Each remedy once, below the devices.
     fn print_remedies(&self) {
         let mut said = Vec::new();
-        let reasons = self.devices.iter().flat_map(|device| &device.reasons);
+        let reasons = self
+            .devices
+            .iter()
+            .flat_map(|device| device.reasons.iter().chain(&device.process_space));
         for &reason in reasons {
             if !said.contains(&reason) {
                 said.push(reason);
@@ -173,7 +189,17 @@ fn row(device: &Device) -> Vec<String> {
         device.group.map_or_else(none, |group| group.to_string()),
         device.driver.clone().unwrap_or_else(none),
         pasids,
+        process_space(device),
     ]
+}
+
+/// Whether a process can be attached, and why not, unless that has been said.
+fn process_space(device: &Device) -> String {
+    match device.process_space {
+        None => styled(GOOD, "yes"),
+        Some(reason) if device.reasons.contains(&reason) => "no".to_owned(),
+        Some(reason) => format!("no: {}", reason.what()),
+    }
 }
 
 fn limits(system: &System) -> Vec<Limit> {

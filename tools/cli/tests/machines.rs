@@ -28,6 +28,10 @@ const CAP: &str = "d2008c40660462";
 /// With scalable mode, PASIDs and first-stage tables; and without.
 const SCALABLE: &str = "890000f010da";
 const LEGACY: &str = "f020df";
+/// Which can walk the tables of processes, of 4 levels and of 5.
+const WALKS: &str = "1890000f010da";
+const CAP_WALKS: &str = "1d2008c40660462";
+const CAP_WALKS_5: &str = "11d2008c40660462";
 
 /// A machine, which is gone with its test.
 struct Machine(PathBuf);
@@ -46,6 +50,9 @@ struct Function {
     pasids: Option<bool>,
     prefix: bool,
     acs: bool,
+    /// ATS and PRI: the capability, and whether it is enabled.
+    ats: Option<bool>,
+    pri: Option<bool>,
     multifunction: bool,
     /// How much of its configuration space can be read.
     seen: usize,
@@ -56,6 +63,8 @@ const ENDPOINT: Function = Function {
     pasids: Some(true),
     prefix: true,
     acs: false,
+    ats: Some(true),
+    pri: None,
     multifunction: false,
     seen: 4096,
 };
@@ -65,6 +74,8 @@ const ROOT_PORT: Function = Function {
     pasids: None,
     prefix: true,
     acs: true,
+    ats: None,
+    pri: None,
     multifunction: false,
     seen: 4096,
 };
@@ -100,6 +111,14 @@ impl Function {
             add(&mut space, 0x1b, 0x180);
             space[0x185] = 20;
             space[0x186] = u8::from(enabled);
+        }
+        if let Some(enabled) = self.ats {
+            add(&mut space, 0x0f, 0x1a0);
+            space[0x1a7] = u8::from(enabled) << 7;
+        }
+        if let Some(enabled) = self.pri {
+            add(&mut space, 0x13, 0x1c0);
+            space[0x1c4] = u8::from(enabled);
         }
         space.truncate(self.seen);
         space
@@ -310,6 +329,131 @@ fn an_iommu_that_cannot_says_why() {
         pasids(&no_group).1,
         [Reason::NoGroup, Reason::NotBound][..1]
     );
+}
+
+/// A machine with vfio-pasid where a process can be attached to the only device.
+fn with_processes(name: &str, function: Function) -> Machine {
+    let machine =
+        Machine::new(name)
+            .with_intel(WALKS)
+            .with("0000:00:02.0", function, Some(3), "vfio-pci");
+    machine.write("/sys/class/iommu/dmar0/intel-iommu/cap", CAP_WALKS);
+    let module = "/sys/module/vfio_pasid";
+    machine.write(&format!("{module}/holders/vfio_iommu_type1"), "");
+    machine.write(&format!("{module}/parameters/process_space"), "Y\n");
+    machine.write(&format!("{module}/parameters/process_space_pri"), "N\n");
+    machine.write("/proc/cpuinfo", "processor: 0\nflags: fpu pdpe1gb sse\n");
+    machine
+}
+
+fn process_space(machine: &Machine) -> Option<Reason> {
+    machine.status().devices[0].process_space
+}
+
+#[test]
+fn a_process_space_says_what_it_lacks() {
+    let function = |ats, pri| Function {
+        ats,
+        pri,
+        ..ENDPOINT
+    };
+    for (name, function, reason) in [
+        ("process", ENDPOINT, None),
+        ("process-no-ats", function(None, None), Some(Reason::NoAts)),
+        (
+            "process-ats-off",
+            function(Some(false), None),
+            Some(Reason::AtsOff),
+        ),
+        (
+            "process-pri-off",
+            function(Some(true), Some(false)),
+            Some(Reason::PriOff),
+        ),
+        (
+            "process-pri",
+            function(Some(true), Some(true)),
+            Some(Reason::ProcessSpacePriOff),
+        ),
+    ] {
+        let machine = with_processes(name, function);
+        assert_eq!(process_space(&machine), reason, "{name}");
+        let verdict = match reason {
+            None => Verdict::Ok,
+            Some(_) => Verdict::Warning,
+        };
+        assert_eq!(said(&machine, "process space"), (verdict, reason), "{name}");
+    }
+    // Doctor says so about the device.
+    let machine = with_processes(
+        "process-pasid",
+        Function {
+            pasids: None,
+            ..ENDPOINT
+        },
+    );
+    assert_eq!(process_space(&machine), Some(Reason::NoCapability));
+    let checks = machine.diagnosis().checks;
+    assert!(checks.iter().all(|check| check.name != "process space"));
+}
+
+#[test]
+fn a_process_space_wants_the_parameters() {
+    let pri = Function {
+        pri: Some(true),
+        ..ENDPOINT
+    };
+    let machine = with_processes("parameters", pri);
+    let parameter = |name: &str| format!("/sys/module/vfio_pasid/parameters/{name}");
+    machine.write(&parameter("process_space_pri"), "Y\n");
+    assert_eq!(process_space(&machine), None);
+    assert_eq!(said(&machine, "process space"), (Verdict::Ok, None));
+    machine.write(&parameter("process_space"), "N\n");
+    assert_eq!(process_space(&machine), Some(Reason::ProcessSpaceOff));
+    let status = machine.status();
+    let seen = (status.process_space, status.process_space_pri);
+    assert_eq!(seen, (Some(false), Some(true)));
+    // It is the default.
+    assert_eq!(said(&machine, "process space"), (Verdict::Ok, None));
+
+    // A module that has not heard of it, and none.
+    fs::remove_file(machine.path(&parameter("process_space"))).unwrap();
+    assert_eq!(process_space(&machine), Some(Reason::ProcessSpaceOff));
+    fs::remove_dir_all(machine.path("/sys/module/vfio_pasid")).unwrap();
+    assert_eq!(process_space(&machine), Some(Reason::NotLoaded));
+    assert_eq!(machine.status().process_space, None);
+}
+
+#[test]
+fn a_process_space_wants_an_iommu_that_walks_its_tables() {
+    let machine = with_processes("walks", ENDPOINT);
+    let register = |name: &str| format!("/sys/class/iommu/dmar0/intel-iommu/{name}");
+    let flags = |flags: &str| machine.write("/proc/cpuinfo", format!("flags : {flags}\n"));
+    machine.write(&register("ecap"), SCALABLE);
+    assert_eq!(process_space(&machine), Some(Reason::NoProcessTables));
+    machine.write(&register("ecap"), WALKS);
+    flags("fpu la57");
+    assert_eq!(process_space(&machine), Some(Reason::FiveLevels));
+    machine.write(&register("cap"), CAP_WALKS_5);
+    assert_eq!(process_space(&machine), None);
+    // No first-stage pages of 1 GiB.
+    flags("fpu pdpe1gb");
+    machine.write(&register("cap"), CAP);
+    assert_eq!(process_space(&machine), Some(Reason::NoProcessTables));
+    flags("fpu");
+    assert_eq!(process_space(&machine), None);
+    machine.write(&format!("/boot/config-{RELEASE}"), "CONFIG_RUST=y\n");
+    machine.write("/proc/cmdline", "intel_iommu=on,sm_on");
+    assert_eq!(process_space(&machine), Some(Reason::NoSva));
+    machine.write("/proc/cmdline", "intel_iommu=on,sm_off");
+    assert_eq!(process_space(&machine), Some(Reason::LegacyMode));
+
+    let amd = with_processes("amd-process", ENDPOINT);
+    fs::remove_dir_all(amd.path("/sys/class/iommu")).unwrap();
+    amd.write("/sys/class/iommu/ivhd0/amd-iommu/cap", "0");
+    assert_eq!(process_space(&amd), Some(Reason::AmdTables));
+    amd.write("/proc/cmdline", "amd_iommu=force_isolation,pgtbl_v2");
+    assert_eq!(process_space(&amd), Some(Reason::OtherIommu));
 }
 
 /// What doctor says under that name.
