@@ -4,12 +4,18 @@
 # { ioctl, errno, only }. The header has ` * struct NAME - IOCTL[, IOCTL]`, below
 # it rows ` *   ERRNO  text`, and ` * and of NAME:` above rows for one IOCTL of
 # several. Rows above all structures are for every ioctl: "". `only` is FLAG if
-# the text begins with `FLAG: `, and else "".
+# the text begins with `FLAG: `, and else "". If it does, `; OTHER: ` further on in
+# the line makes one more row.
 
-function row(ioctl, error, only)
+function row(ioctl, error, only, text)
 {
 	printf "\t{ \"%s\", %s, \"%s\" },\n", ioctl, error, only
 	rows++
+	while (only != "" && match(text, /; [A-Z]+: /)) {
+		only = substr(text, RSTART + 2, RLENGTH - 4)
+		text = substr(text, RSTART + RLENGTH)
+		printf "\t{ \"%s\", %s, \"%s\" },\n", ioctl, error, only
+	}
 }
 
 /^ \* struct [^ ]+ - / {
@@ -26,11 +32,11 @@ function row(ioctl, error, only)
 /^ \*   E[A-Z0-9]+ / {
 	only = $3 ~ /^[A-Z]+:$/ ? substr($3, 1, length($3) - 1) : ""
 	if (!count)
-		row("", $2, only)
+		row("", $2, only, $0)
 	before = rows
 	for (i = 1; i <= count; i++)
 		if (part == "" || ioctls[i] ~ "_" part "(_|$)")
-			row(ioctls[i], $2, only)
+			row(ioctls[i], $2, only, $0)
 	if (count && rows == before) {
 		print "no ioctl for: " $0 >"/dev/stderr"
 		exit 1

@@ -8,7 +8,8 @@
  *
  * Environment: VFIO_PASID_SEED, where the noise begins (the time); the same seed
  * makes the same calls, though threads meet differently. VFIO_PASID_ROUNDS, how
- * many calls each thread makes (1500).
+ * many calls each thread makes (1500). VFIO_PASID_PROCESSES, if processes can be
+ * attached to devices.
  */
 #include <kselftest_harness.h>
 
@@ -51,7 +52,7 @@
 #define FIRST		2
 #define LAST		(PASID_LAST - 1)
 
-static const struct limits narrow = { QUOTA, FIRST, LAST, 6, 8, 12, false, false };
+static const struct limits narrow = { QUOTA, FIRST, LAST, 6, 8, 12, true, false };
 
 /* Memory to register, where nothing else of the process ever is. */
 #define ARENA		0x200000000000ull
@@ -99,7 +100,8 @@ static const struct {
 	IOCTL(PASID_INFO, pasid_info, .results = true, RESERVED(pasid_info)),
 	IOCTL(REGISTER_MEMORY, register_memory, .flags = VFIO_MEMORY_READ_ONLY),
 	IOCTL(UNREGISTER_MEMORY, register_memory, .flags = 0),
-	IOCTL(AUX_CREATE, aux_create, .flags = VFIO_AUX_FIXED_PASID,
+	IOCTL(AUX_CREATE, aux_create,
+	      .flags = VFIO_AUX_FIXED_PASID | VFIO_AUX_PROCESS,
 	      .results = true, RESERVED(aux_create)),
 	IOCTL(AUX_DESTROY, aux_destroy, RESERVED(aux_destroy)),
 	IOCTL(AUX_ATTACH, aux_attach, .flags = 0),
@@ -108,7 +110,7 @@ static const struct {
 	      RESERVED(aux_map)),
 	IOCTL(AUX_UNMAP, aux_unmap, .flags = VFIO_AUX_UNMAP_ALL, .results = true,
 	      RESERVED(aux_unmap)),
-	IOCTL(AUX_INFO, aux_info, .results = true,
+	IOCTL(AUX_INFO, aux_info, .flags = VFIO_AUX_INFO_PROCESS, .results = true,
 	      .entry = sizeof(struct vfio_iommu_aux_entry)),
 	IOCTL(SETUP, setup, .results = true),
 	IOCTL(HOT_RESET_INFO, hot_reset_info, .results = true,
@@ -121,6 +123,7 @@ static struct world {
 	char text[1024];	/* about the first failure */
 	unsigned long calls;
 	unsigned long successes[IOCTLS];
+	unsigned long process_spaces;	/* and attachments of them */
 	bool seen[ARRAY_SIZE(documented)];
 } *world;
 
@@ -184,7 +187,8 @@ static bool is_documented(enum what what, u32 flags, int error)
 			continue;
 		if ((!strcmp(only, "ALLOC") && !(flags & FLAG_ALLOC)) ||
 		    (!strcmp(only, "FREE") && !(flags & FLAG_FREE)) ||
-		    (!strcmp(only, "FIXED") && !(flags & VFIO_AUX_FIXED_PASID)))
+		    (!strcmp(only, "FIXED") && !(flags & VFIO_AUX_FIXED_PASID)) ||
+		    (!strcmp(only, "PROCESS") && !(flags & VFIO_AUX_PROCESS)))
 			continue;
 		world->seen[i] = true;
 		found = true;
@@ -300,6 +304,10 @@ static void fill(struct actor *actor, enum what what, int slot,
 		arg->create.pasid = some_pasid(actor, slot);
 		if (chance(actor, 3))
 			arg->flags = VFIO_AUX_FIXED_PASID;
+		else if (chance(actor, 2))
+			arg->flags = VFIO_AUX_PROCESS;
+		if (arg->flags == VFIO_AUX_PROCESS && chance(actor, 8))
+			break;
 		if (chance(actor, 2)) {
 			arg->create.iova_start = chance(actor, 2) ? 0 :
 						 some_edge(actor);
@@ -422,6 +430,28 @@ static bool are_entries(const struct vfio_iommu_aux_info *info)
 	return true;
 }
 
+static bool are_caps(u32 caps)
+{
+	const u32 all = VFIO_PASID_CAP_SVA_IOMMU | VFIO_PASID_CAP_ATS |
+			VFIO_PASID_CAP_SVA_ALLOWED;
+
+	return !(caps & ~(VFIO_PASID_CAP_EXEC | VFIO_PASID_CAP_PRIV |
+			  VFIO_PASID_CAP_SVA | all)) &&
+	       !(caps & VFIO_PASID_CAP_SVA) == ((caps & all) != all);
+}
+
+/* A process space: no window, and it is attached to groups. */
+static bool is_process(const struct vfio_iommu_aux_info *info)
+{
+	for (u32 i = 0; i < info->count; i++)
+		if (info->entries[i].type != VFIO_AUX_ENTRY_GROUP)
+			return false;
+	if (info->count)
+		__atomic_add_fetch(&world->process_spaces, 1, __ATOMIC_RELAXED);
+	return info->flags == VFIO_AUX_INFO_PROCESS && !info->pgsize_bitmap &&
+	       !info->iova_start && !info->iova_size;
+}
+
 static bool can_be(enum what what, const union argument *in, const void *out,
 		   long ret)
 {
@@ -440,11 +470,16 @@ static bool can_be(enum what what, const union argument *in, const void *out,
 	case PASID_INFO:
 		return arg->info.quota == QUOTA && arg->info.used <= QUOTA &&
 		       (!arg->info.width || arg->info.width == 8 ||
-			arg->info.width == 20) && arg->info.caps <= 3 &&
+			arg->info.width == 20) && are_caps(arg->info.caps) &&
 		       (in->info.group != VFIO_PASID_NO_GROUP ||
 			!(arg->info.width | arg->info.caps));
 	case AUX_CREATE:
-		return arg->create.pasid >= FIRST && arg->create.pasid <= LAST &&
+		if (in->flags == VFIO_AUX_PROCESS)
+			return arg->create.pasid && !in->create.iova_start &&
+			       !in->create.iova_size &&
+			       !arg->create.pgsize_bitmap;
+		return !(in->flags & VFIO_AUX_PROCESS) &&
+		       arg->create.pasid >= FIRST && arg->create.pasid <= LAST &&
 		       (!in->flags || arg->create.pasid == in->create.pasid) &&
 		       arg->create.pgsize_bitmap & PAGE &&
 		       can_be_granted(in->create.iova_start, in->create.iova_size,
@@ -455,6 +490,8 @@ static bool can_be(enum what what, const union argument *in, const void *out,
 		       (in->flags || arg->unmap.size <= in->unmap.size) &&
 		       arg->unmap.size <= 8 * REGION_SIZE;
 	case AUX_INFO:
+		if (aux->flags)
+			return aux->count <= entries && is_process(aux);
 		return aux->count <= entries && aux->pgsize_bitmap & PAGE &&
 		       is_page_aligned(aux->iova_start | aux->iova_size) &&
 		       are_entries(aux);
@@ -477,7 +514,11 @@ static u32 may_change(enum what what, const void *out, long ret)
 {
 	const struct vfio_iommu_hot_reset_info *reset = out;
 	const struct vfio_iommu_aux_info *aux = out;
+	const union argument *arg = out;
 
+	/* That the container has the process already is seen when it gets it. */
+	if (what == AUX_CREATE && ret == -EBUSY && arg->flags == VFIO_AUX_PROCESS)
+		return ioctls[what].size;
 	/* The count, of a list that is too long. */
 	if (what == HOT_RESET_INFO && ret == -ENOSPC)
 		return ioctls[what].size;
@@ -633,7 +674,7 @@ static void call_strangers(struct actor *actor)
 	if (chance(actor, 2)) {
 		ret = call(CONTAINER(slot), VFIO_CHECK_EXTENSION,
 			   (void *)VFIO_PASID_EXTENSION);
-		if (ret != 0x3f && !(slot && ret == -EBADF))
+		if (ret != 0x7f && !(slot && ret == -EBADF))
 			failed(actor, "VFIO_CHECK_EXTENSION", "failed", ret,
 			       NULL);
 		return;
@@ -943,6 +984,8 @@ FIXTURE(noise) {
 FIXTURE_SETUP(noise)
 {
 	ASSERT_EQ(0, use_modules(&narrow));
+	if (getenv("VFIO_PASID_PROCESSES"))
+		ASSERT_EQ(0, pretend_to_walk_processes());
 	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)world);
@@ -1055,6 +1098,7 @@ TEST_F_TIMEOUT(noise, fails_as_documented_and_succeeds_as_it_should, PATIENCE)
 			TH_LOG("%s never succeeded", ioctls[i].name);
 		}
 	}
+	EXPECT_EQ(!!getenv("VFIO_PASID_PROCESSES"), !!world->process_spaces);
 }
 
 TEST_HARNESS_MAIN

@@ -7,7 +7,8 @@
  * the end what there is must be what the owners know, and then nothing.
  *
  * Environment: VFIO_PASID_SEED (the time); VFIO_PASID_SECONDS, how long each of
- * the cases takes (5).
+ * the cases takes (5); VFIO_PASID_PROCESSES, if processes can be attached to
+ * devices: then a thread of each does that, too.
  */
 #include <kselftest_harness.h>
 
@@ -105,8 +106,16 @@ static struct {
 	/* Of the container that stays: successes of one less those of the other. */
 	int shared_references;
 	int shared_spaces[SHARED_PASIDS];
+	/* The process itself, in the container that stays. */
+	struct space itself;
+	u32 own_pasid;
 	unsigned long calls;
 } storm;
+
+static bool processes_are_spaces(void)
+{
+	return getenv("VFIO_PASID_PROCESSES");
+}
 
 static void wrong(const char *what, long ret, long where)
 {
@@ -185,20 +194,35 @@ static enum attached attached_now(const struct space *space)
 	       MAYBE : space->attached;
 }
 
+/*
+ * The breaker resets the device: until it is done, nothing can be attached to one
+ * with ATS (pci_dev_reset_iommu_prepare()).
+ */
+static bool is_reset(long ret)
+{
+	return ret == -EBUSY && processes_are_spaces();
+}
+
+/* Nothing was closed since, and nothing is. */
+static bool was_open(unsigned int before)
+{
+	return before == generation() && before % 2 == 0;
+}
+
 static void attach_own(struct space *space, u32 pasid)
 {
 	unsigned int before = generation();
 	long ret = aux_attach(storm.container.fd, pasid, storm.group);
 	enum attached was = attached_now(space);
-	bool open = before == generation() && before % 2 == 0;
+	bool open = was_open(before);
 
 	if (!space->made) {
 		expect("attach: no space", ret, ret == -ENOENT, pasid);
 		return;
 	}
 	expect("attach", ret, (ret == 0 && was != YES) ||
-	       (ret == -EEXIST && was != NO) || (ret == -ENODEV && !open),
-	       pasid);
+	       (ret == -EEXIST && was != NO) || (ret == -ENODEV && !open) ||
+	       is_reset(ret), pasid);
 	if (!ret || ret == -EEXIST) {
 		space->attached = before % 2 ? MAYBE : YES;
 		space->since = before;
@@ -424,6 +448,127 @@ static void *own(void *arg)
 	return NULL;
 }
 
+/* The process itself. */
+
+static void create_itself(void)
+{
+	struct space *space = &storm.itself;
+	unsigned int before = generation();
+	long pasid = aux_create_process(storm.container.fd);
+	bool open = was_open(before);
+
+	if (pasid > 0) {
+		expect("process: create", pasid, !space->made &&
+		       (!storm.own_pasid || storm.own_pasid == pasid), 0);
+		storm.own_pasid = pasid;
+		space->made = true;
+		return;
+	}
+	/* Its number is not known before it is bound for the first time. */
+	expect("process: create", pasid, (pasid == -EBUSY && space->made) ||
+	       (is_reset(pasid) && !storm.own_pasid) ||
+	       (pasid == -ENODEV && !open), space->made);
+}
+
+static void destroy_itself(void)
+{
+	struct space *space = &storm.itself;
+	long ret = aux_destroy(storm.container.fd, storm.own_pasid);
+
+	expect("process: destroy", ret, ret == (space->made ? 0 : -ENOENT), 0);
+	space->made = false;
+	space->attached = NO;
+}
+
+static void map_itself(void)
+{
+	long ret = aux_map(storm.container.fd, storm.own_pasid,
+			   VFIO_AUX_MAP_READ, storm.shared_memory, IOVA, SLICE);
+
+	expect("process: map", ret, ret == (storm.itself.made ? -EINVAL :
+					    -ENOENT), 0);
+}
+
+/* The same space of the container that comes and goes. */
+static void share_itself(struct sequence *sequence)
+{
+	u32 group = group_number(storm.other);
+	long ret;
+
+	switch (next_random(sequence, 4)) {
+	case 0:
+		ret = aux_create_process(FLOATING);
+		expect("process: shared create", ret, ret == storm.own_pasid ||
+		       ret == -EBADF || ret == -EINVAL || ret == -ENODEV ||
+		       ret == -EBUSY || ret == -EOPNOTSUPP, 0);
+		break;
+	case 1:
+		ret = aux_destroy(FLOATING, storm.own_pasid);
+		expect("process: shared destroy", ret, !ret || ret == -EBADF ||
+		       ret == -EINVAL || ret == -ENODEV || ret == -ENOENT, 0);
+		break;
+	case 2:
+		ret = aux_detach(FLOATING, storm.own_pasid, group);
+		expect("process: shared detach", ret, !ret || ret == -EBADF ||
+		       ret == -EINVAL || ret == -ENODEV || ret == -ENOENT, 0);
+		break;
+	default:
+		ret = aux_attach(FLOATING, storm.own_pasid, group);
+		expect("process: shared attach", ret, !ret || ret == -EBADF ||
+		       ret == -EINVAL || ret == -ENODEV || ret == -ENOENT ||
+		       ret == -EEXIST || ret == -EOPNOTSUPP ||
+		       is_reset(ret), 0);
+		break;
+	}
+}
+
+/* Its page tables change meanwhile, so that the IOMMU is flushed. */
+static void change_itself(void)
+{
+	char *memory = mmap(NULL, SLICE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	mprotect(memory, PAGE, PROT_READ);
+	munmap(memory, SLICE);
+}
+
+static void *be_a_space(void *arg)
+{
+	struct sequence sequence = { storm.seed + (uintptr_t)arg };
+	struct owner books = { .sequence = sequence };
+
+	/* So that its number is known. */
+	while (!storm.own_pasid && !stopped())
+		create_itself();
+	for (; !stopped(); books.calls++) {
+		switch (chance(&books, 8)) {
+		case 0:
+			create_itself();
+			break;
+		case 1:
+			destroy_itself();
+			break;
+		case 2:
+			map_itself();
+			break;
+		case 3:
+			change_itself();
+			break;
+		case 4:
+			share_itself(&books.sequence);
+			break;
+		case 5:
+			own_info(&books, &storm.itself, storm.own_pasid);
+			break;
+		default:
+			own_attachment(&books, &storm.itself, storm.own_pasid);
+			break;
+		}
+	}
+	__atomic_add_fetch(&storm.calls, books.calls, __ATOMIC_RELAXED);
+	return NULL;
+}
+
 /* Sharers. */
 
 /* Counts what succeeded, so that what is left is known. */
@@ -479,6 +624,7 @@ static void share(struct sequence *sequence, int fd)
 		ret = aux_attach(fd, pasid, group);
 		expect("shared attach", ret, gone(fd, ret) || !ret ||
 		       ret == -ENOENT || ret == -EEXIST || ret == -ENODEV ||
+		       is_reset(ret) ||
 		       (fd == FLOATING && ret == -EOPNOTSUPP), pasid);
 		break;
 	case 5:
@@ -511,7 +657,7 @@ static void share(struct sequence *sequence, int fd)
 	default:
 		ret = pasid_used(fd);
 		expect("used", ret, gone(fd, ret) || (ret >= 0 && ret <=
-		       OWNERS * SPACES + SHARED_PASIDS), fd);
+		       OWNERS * SPACES + SHARED_PASIDS + 1), fd);
 		break;
 	}
 }
@@ -672,6 +818,21 @@ static void count(struct owner *owner, struct inventory *sum)
 	sum->dma += owner->dma * SLICE / PAGE;
 }
 
+/*
+ * What the other container had of it may be counted until that is taken down,
+ * so in the end this one has it.
+ */
+static void count_itself(struct inventory *sum)
+{
+	if (!storm.itself.made)
+		create_itself();
+	expect("process: in the end", storm.own_pasid, storm.itself.made, 0);
+	sum->pasids++;
+	sum->spaces++;
+	sum->attachments += aux_is_attached(storm.container.fd,
+					    storm.own_pasid, storm.group);
+}
+
 static int start_storm(pthread_t *threads)
 {
 	int ret, started = 0;
@@ -700,6 +861,11 @@ static int start_storm(pthread_t *threads)
 	for (uintptr_t i = 0; i < SHARERS; i++)
 		pthread_create(&threads[started++], NULL, share_all,
 			       (void *)(100 + i));
+	for (int i = 0; i < SLOTS; i++)
+		storm.itself.slice[i] = -1;
+	if (processes_are_spaces())
+		pthread_create(&threads[started++], NULL, be_a_space,
+			       (void *)300);
 	pthread_create(&threads[started++], NULL, break_all, (void *)200);
 	/* The last: what it returns is looked at. */
 	pthread_create(&threads[started++], NULL, watch_held, &storm.stop);
@@ -709,7 +875,7 @@ static int start_storm(pthread_t *threads)
 /* Until it hears of it. */
 static void storm_until_told(int socket, void *arg)
 {
-	pthread_t threads[OWNERS + SHARERS + 2];
+	pthread_t threads[OWNERS + SHARERS + 3];
 	struct inventory sum = { 0 };
 	int started = start_storm(threads);
 	void *reads = NULL;
@@ -724,6 +890,8 @@ static void storm_until_told(int socket, void *arg)
 		pthread_join(threads[i], &reads);
 	expect("reads of who holds what", (long)reads, (long)reads > 0, 1);
 	clear_shared();
+	if (processes_are_spaces())
+		count_itself(&sum);
 	for (int i = 0; i < OWNERS; i++) {
 		count(&storm.owners[i], &sum);
 		storm.calls += storm.owners[i].calls;
@@ -764,7 +932,12 @@ static u64 number_of(const char *name, u64 otherwise)
 
 FIXTURE_SETUP(storm)
 {
-	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
+	struct limits limits = DEFAULT_LIMITS;
+
+	limits.process_space = processes_are_spaces();
+	if (limits.process_space)
+		ASSERT_EQ(0, pretend_to_walk_processes());
+	ASSERT_EQ(0, use_modules(&limits));
 	self->wide[0] = device_index(20, 0);
 	self->wide[1] = device_index(20, 1);
 	self->other[0] = device_index(8, 0);

@@ -153,6 +153,12 @@ int read_module(const char *name, void **image, size_t *size)
 	return read_whole_file(path, image, size);
 }
 
+int pretend_to_walk_processes(void)
+{
+	return module_loaded("vfio_pasid_sva") ? 0 :
+	       load_module("vfio_pasid_sva", "");
+}
+
 int unload_module(const char *name)
 {
 	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;

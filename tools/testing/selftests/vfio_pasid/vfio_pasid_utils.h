@@ -72,6 +72,8 @@ int unload_all(void);
  * type1 is $VFIO_PASID_STOCK_TYPE1, or where the kernel's packages put it.
  */
 int load_module(const char *name, const char *parameters);
+/* Makes the driver of the IOMMU believe that it can, for `pasid-device --walks-processes`. */
+int pretend_to_walk_processes(void);
 /* A module of the kernel: @path is below kernel/ of its folder. */
 int load_stock_module(const char *path);
 int load_image(const void *image, size_t size, const char *parameters);
