@@ -33,7 +33,7 @@ fn hold_process(address: &str) -> Result<()> {
 }
 
 /// A container with the device at `address`, which is open.
-fn open(address: &str) -> Result<(Container, Group, Device)> {
+pub fn open(address: &str) -> Result<(Container, Group, Device)> {
     let container = Container::open()?;
     let group = Group::open(address.parse::<PciFunction>()?.iommu_group()?)?;
     group.set_container(&container)?;

@@ -10,9 +10,10 @@ use std::{
 
 use anyhow::{ensure, Result};
 use serde_json::Value;
+use vfio_pasid::Errno;
 
 use crate::{
-    cases,
+    cases, hold,
     situation::{answer, at, checks, expect_at, find, nothing_is_held, say, use_type1, Type1},
     tap::Case,
 };
@@ -31,6 +32,7 @@ pub const CASES: &[Case] = cases!(
     demo,
     demo_without_ats,
     demo_where_they_are_off,
+    what_the_client_drops_is_destroyed,
 );
 
 fn status() -> Result<()> {
@@ -138,5 +140,21 @@ fn demo_where_they_are_off() -> Result<()> {
     use_type1(Type1::Ours)?;
     let off = "not here: vfio_pasid is loaded without process_space=1\n";
     say(&["demo", CAN])?.expect(0, &[off])?;
+    nothing_is_held()
+}
+
+/// A container has one process space at most.
+fn what_the_client_drops_is_destroyed() -> Result<()> {
+    use_type1(Type1::OursWithProcesses)?;
+    let (container, group, device) = hold::open(CAN)?;
+    let info = container.pasid_info(Some(group.number()))?;
+    ensure!(info.process_space() == Ok(()), "{info:?}");
+    let space = container.process_space()?;
+    ensure!(space.groups()?.is_empty(), "it is attached");
+    let second = container.process_space().map(drop);
+    ensure!(second.is_err_and(|error| error.errno() == Errno::EBUSY));
+    drop(space);
+    container.process_space()?.destroy()?;
+    drop((group, device));
     nothing_is_held()
 }
