@@ -50,8 +50,8 @@ fn status() -> Result<()> {
         &[
             "process_space     on\nprocess_space_pri off",
             "\t20 bits\tyes\n",
-            "\t8 bits\tno: the device has no ATS\n",
-            "  the device has no ATS\n    none: ",
+            "\t8 bits\tno\n",
+            "  0000:02:00.0: the device has no ATS\n    none: ",
         ],
     )
 }
@@ -66,7 +66,7 @@ fn status_where_they_are_off() -> Result<()> {
         0,
         &[
             "process_space     off",
-            "no: process_space is off\n",
+            "  0000:01:00.0: process_space is off\n",
             "process_space=1 of vfio_pasid",
         ],
     )
@@ -107,7 +107,11 @@ fn list() -> Result<()> {
         expect_at(space, nothing, Value::Null)?;
     }
     expect_at(&held, "/processes/0/used", 1)?;
-    say(&["list"])?.expect(0, &[": the process itself, attached to nothing\n"])?;
+    let words = [
+        "PASIDs 1 (its own)\n",
+        "PASID 1: the process itself, attached to nothing\n",
+    ];
+    say(&["list"])?.expect(0, &words)?;
     drop(holder.stdin.take());
     ensure!(holder.wait()?.success(), "it could not hold one");
     nothing_is_held()

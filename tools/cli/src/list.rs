@@ -7,7 +7,7 @@ use std::{io, thread::sleep, time::Duration};
 use anyhow::{anyhow, Result};
 
 use crate::{
-    held::{self, io_kind, Container, Held, Process, Space},
+    held::{self, io_kind, Container, Held, Pasids, Process, Space},
     module,
     output::{self, bytes, count, is_terminal, line, styled, DIM, FAIR, HEAD},
     reason::Reason,
@@ -191,8 +191,10 @@ fn ranges(process: &Process, all: bool) -> String {
             } else {
                 format!("{} to {}", pasids.first, pasids.last)
             };
-            match pasids.holder.as_str() {
-                "driver" => format!("{range} (kernel driver)"),
+            match (pasids.holder.as_str(), has_process_space(process, pasids)) {
+                ("driver", false) => format!("{range} (kernel driver)"),
+                ("driver", true) if pasids.first == pasids.last => format!("{range} (its own)"),
+                ("driver", true) => format!("{range} (kernel driver, and its own)"),
                 _ => range,
             }
         })
@@ -206,6 +208,13 @@ fn ranges(process: &Process, all: bool) -> String {
     } else {
         words.join(", ")
     }
+}
+
+/// Whether one of the numbers is the process's own: the kernel counts it as a driver's.
+fn has_process_space(process: &Process, pasids: &Pasids) -> bool {
+    let mut spaces = process.containers.iter().flat_map(|one| &one.spaces);
+    let range = pasids.first..=pasids.last;
+    spaces.any(|space| space.kind == "process" && range.contains(&space.pasid))
 }
 
 /// A name without what would do something to a terminal.

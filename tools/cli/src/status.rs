@@ -128,15 +128,13 @@ impl Status {
             rows,
         );
         self.print_remedies();
+        self.print_process_spaces();
     }
 
     /// Each remedy once, below the devices.
     fn print_remedies(&self) {
         let mut said = Vec::new();
-        let reasons = self
-            .devices
-            .iter()
-            .flat_map(|device| device.reasons.iter().chain(&device.process_space));
+        let reasons = self.devices.iter().flat_map(|device| &device.reasons);
         for &reason in reasons {
             if !said.contains(&reason) {
                 said.push(reason);
@@ -148,6 +146,29 @@ impl Status {
         }
         for reason in said {
             line(format!("  {}", reason.what()));
+            line(format!("    {}", styled(DIM, reason.remedy())));
+        }
+    }
+
+    /// Why devices with PASIDs have no process space, below the rest.
+    fn print_process_spaces(&self) {
+        let mut without: Vec<(Reason, Vec<&str>)> = Vec::new();
+        for device in &self.devices {
+            let own = |reason: &Reason| !device.reasons.contains(reason);
+            let Some(reason) = device.process_space.filter(own) else {
+                continue;
+            };
+            match without.iter_mut().find(|(other, _)| *other == reason) {
+                Some((_, devices)) => devices.push(&device.address),
+                None => without.push((reason, vec![&device.address])),
+            }
+        }
+        if !without.is_empty() {
+            line("");
+            line(styled(HEAD, "Why no process can be attached"));
+        }
+        for (reason, devices) in without {
+            line(format!("  {}: {}", devices.join(", "), reason.what()));
             line(format!("    {}", styled(DIM, reason.remedy())));
         }
     }
@@ -189,17 +210,11 @@ fn row(device: &Device) -> Vec<String> {
         device.group.map_or_else(none, |group| group.to_string()),
         device.driver.clone().unwrap_or_else(none),
         pasids,
-        process_space(device),
+        match device.process_space {
+            None => styled(GOOD, "yes"),
+            Some(_) => "no".to_owned(),
+        },
     ]
-}
-
-/// Whether a process can be attached, and why not, unless that has been said.
-fn process_space(device: &Device) -> String {
-    match device.process_space {
-        None => styled(GOOD, "yes"),
-        Some(reason) if device.reasons.contains(&reason) => "no".to_owned(),
-        Some(reason) => format!("no: {}", reason.what()),
-    }
 }
 
 fn limits(system: &System) -> Vec<Limit> {
