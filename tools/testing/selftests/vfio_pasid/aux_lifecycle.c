@@ -322,6 +322,7 @@ TEST_F(aux_lifecycle, two_containers_know_nothing_of_each_other)
 	owner_close(&other);
 	ASSERT_EQ(no_page(), TOUCH());
 	/* Of the other one's space, nothing is left. */
+	wait_for_closing();
 	ASSERT_EQ(1, pasid_used(self->fd));
 	ASSERT_EQ(0, owner_open(&other, index));
 	ASSERT_EQ(NO_PASID_ENTRY, device_touch(&other.device, pasid, IOVA));

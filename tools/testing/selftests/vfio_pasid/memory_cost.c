@@ -47,6 +47,10 @@ static long cost_of(int container, char *start, size_t size, int ranges)
 	ret = register_memory(container, 0, start, size);
 	if (ret)
 		return ret;
+	/* What is freed late must not be freed meanwhile. */
+	ret = free_caches();
+	if (ret)
+		return ret;
 	before = kernel_memory();
 	for (int i = 1; i < ranges; i++) {
 		ret = register_memory(container, 0, start + i * size, size);
