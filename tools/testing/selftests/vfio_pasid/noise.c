@@ -123,7 +123,7 @@ static struct world {
 	char text[1024];	/* about the first failure */
 	unsigned long calls;
 	unsigned long successes[IOCTLS];
-	unsigned long process_spaces;	/* and attachments of them */
+	unsigned long process_spaces;
 	bool seen[ARRAY_SIZE(documented)];
 } *world;
 
@@ -446,8 +446,6 @@ static bool is_process(const struct vfio_iommu_aux_info *info)
 	for (u32 i = 0; i < info->count; i++)
 		if (info->entries[i].type != VFIO_AUX_ENTRY_GROUP)
 			return false;
-	if (info->count)
-		__atomic_add_fetch(&world->process_spaces, 1, __ATOMIC_RELAXED);
 	return info->flags == VFIO_AUX_INFO_PROCESS && !info->pgsize_bitmap &&
 	       !info->iova_start && !info->iova_size;
 }
@@ -474,6 +472,9 @@ static bool can_be(enum what what, const union argument *in, const void *out,
 		       (in->info.group != VFIO_PASID_NO_GROUP ||
 			!(arg->info.width | arg->info.caps));
 	case AUX_CREATE:
+		if (in->flags == VFIO_AUX_PROCESS)
+			__atomic_add_fetch(&world->process_spaces, 1,
+					   __ATOMIC_RELAXED);
 		if (in->flags == VFIO_AUX_PROCESS)
 			return arg->create.pasid && !in->create.iova_start &&
 			       !in->create.iova_size &&
