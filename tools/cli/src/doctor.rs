@@ -194,8 +194,28 @@ fn modules(system: &System, status: &Status) -> Vec<Check> {
     checks
 }
 
-/// What modprobe would load.
+/// What modprobe would load. The Debian package knows why it built nothing, and what to do.
 fn next(system: &System, installed: Option<&Installed>) -> Check {
+    let check = next_by_the_files(system, installed);
+    if check.verdict == Verdict::Ok {
+        return check;
+    }
+    let said = system.ask("/usr/lib/vfio-pasid/kernel", &["reason"]);
+    match said
+        .as_deref()
+        .map(str::trim)
+        .and_then(|said| said.split_once('\n'))
+    {
+        Some((why, what)) => Check {
+            text: format!("{}: {why}", check.text),
+            remedy: Some(what.to_owned()),
+            ..check
+        },
+        None => check,
+    }
+}
+
+fn next_by_the_files(system: &System, installed: Option<&Installed>) -> Check {
     let name = "installed";
     let others = module::other_kernels(system);
     match installed {

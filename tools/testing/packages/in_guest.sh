@@ -19,9 +19,26 @@ device=0000:00:10.0
 echo vfio-pci >/sys/bus/pci/devices/$device/driver_override
 echo $device >/sys/bus/pci/drivers_probe
 group=$(basename "$(readlink /sys/bus/pci/devices/$device/iommu_group)")
-/root/first "$group"
+# fact NAME COMMAND...: its exit status, and all that it says in one line.
+fact() {
+	local name=$1 text status=0
+	shift
+	text=$("$@" 2>&1) || status=$?
+	echo "$name $status $(tr -s ' \n' ' ' <<<"$text")"
+}
+as_user() {
+	setpriv --reuid=1000 --regid=1000 --clear-groups "$@"
+}
+fact first-dma first_dma "$group" "$device"
+fact doctor vfio-pasid doctor --quiet
+# As a udev rule does it.
+chown 1000 "/dev/vfio/$group"
+fact user-first-dma as_user first_dma "$group" "$device"
+fact user-doctor as_user vfio-pasid doctor
+fact user-version as_user vfio-pasid --version
 echo "autopkgtest $(/root/extension >/dev/null 2>&1; echo $?)"
-echo "status $(journalctl -b -o cat -u vfio-pasid-status | grep '^vfio-pasid:' || echo silent)"
+status=$(journalctl -b -q -o cat -t vfio-pasid | tr -s ' \n' ' ')
+echo "status ${status:-silent}"
 echo "failed $(systemctl list-units --failed --plain --no-legend | tr '\n' ' ')"
 echo end
 systemctl poweroff --force

@@ -9,7 +9,7 @@
 # that script to judge to FOLDER/facts, and machines to boot to FOLDER/NAME.ext4,
 # NAME.vmlinuz and NAME.initrd.
 #
-# shellcheck disable=SC2317 # step calls them
+# shellcheck disable=SC2317,SC2329 # step calls them
 set -uo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -80,8 +80,8 @@ machine() {
 
 prepare() {
 	install -m 755 "$top/tools/testing/packages/in_guest.sh" "$root/root/in_guest"
-	install -m 644 "$top/tools/testing/packages/first.c" "$root/root/"
-	install -m 755 "$top/debian/tests/dkms" "$top/debian/tests/extension" "$root/root/"
+	install -m 755 "$top/debian/tests/extension" "$root/root/"
+	in_root useradd --create-home --uid 1000 user
 	cat >"$root/etc/systemd/system/check.service" <<-UNIT
 	[Unit]
 	After=multi-user.target vfio-pasid-status.service
@@ -97,6 +97,28 @@ prepare() {
 	cp -r "$folder/packages" "$root/root/"
 }
 
+# What apt runs when headers are installed, once with a source that does not compile:
+# a bug, which must not pass for a kernel that was not tested.
+does_not_compile() {
+	local source=$root/usr/src/vfio-pasid-$version/shim/type1.c status=0
+	cp "$source" "$folder/type1.c"
+	in_root dkms uninstall -m vfio-pasid -v "$version" -k "$1"
+	in_root dkms unbuild -m vfio-pasid -v "$version" -k "$1"
+	echo '#error of a series that is said to be tested' >>"$source"
+	in_root run-parts --exit-on-error --arg="$1" /etc/kernel/header_postinst.d || status=$?
+	cat "$root/var/lib/dkms/vfio-pasid/$version/build/make.log"
+	cp "$folder/type1.c" "$source"
+	return "$status"
+}
+
+# The tests of the source package, with the packages that it has built; as a user of the
+# archive runs them, but for the archive.
+run_autopkgtest() {
+	apt install autopkgtest
+	in_root autopkgtest --no-built-binaries --apt-default-release=trixie-backports --test-name=dkms \
+		/root/packages/*.dsc /root/packages/*.deb -- null
+}
+
 kernel() {
 	local release=$1 series=$2 with=$3 packages
 	packages=("linux-image-$release" "linux-headers-$release")
@@ -104,6 +126,7 @@ kernel() {
 	apt install -t trixie-backports "${packages[@]}"
 }
 
+version=$(cat "$top/VERSION")
 step prepare prepare
 first=$(newest 7.2)
 second=$(newest 7.3)
@@ -119,9 +142,14 @@ fact signer "$(in_root modinfo -k "$first" -F signer vfio_pasid)"
 fact modinfo "$(in_root modinfo -k "$first" -F version vfio_iommu_type1)"
 fact initramfs-without "$(in_initramfs "$first")"
 step example in_root sh -ec "cc -Wall -Werror -static \$(pkg-config --cflags vfio-pasid) \
-	-o /root/first /root/first.c"
-step autopkgtest-dkms in_root /root/dkms
+	-o /usr/local/bin/first_dma /usr/share/doc/vfio-pasid-dev/examples/first_dma.c"
 step test-device in_root pasid-device --version
+step program in_root setpriv --reuid=1000 --regid=1000 --clear-groups vfio-pasid --version
+cp "$root/usr/bin/pasid-device" "$folder/"
+step does-not-compile does_not_compile "$first"
+fact installed-broken "$(type1_of "$first")"
+step compiles-again in_root run-parts --exit-on-error --arg="$first" /etc/kernel/header_postinst.d
+fact installed-again "$(type1_of "$first")"
 machine ours "$first"
 
 # Who has it in the initramfs, and only then installs.
@@ -138,6 +166,7 @@ step source apt install -t trixie-backports linux-source-7.3
 fact triggered "$(type1_of "$second")"
 fact initramfs-of-ours "$(in_initramfs "$second")"
 machine renewed "$second"
+step autopkgtest run_autopkgtest
 
 step purge apt purge vfio-pasid-dkms vfio-pasid-dev vfio-pasid-tools
 fact purged "$(type1_of "$first")$(type1_of "$second")"
