@@ -330,7 +330,8 @@ impl OpenDevice {
                 let limits = pin_init!(Limits {
                     domain_ids: host.domain_ids()?,
                     reserved: reserved_regions(&host.group())?,
-                    process: ProcessSupport::of(host, support)?.is_complete(),
+                    process: ProcessSupport::is_allowed(support)
+                        && ProcessSupport::of(host, support)?.is_complete(),
                     gate <- KillableMutex::new((), c"vfio_pasid::gate", static_lock_class!()),
                 }? Error);
                 Some(Arc::pin_init(limits, GFP_KERNEL_ACCOUNT)?)
@@ -401,12 +402,17 @@ impl ProcessSupport {
     ///
     /// `ENOMEM`.
     pub(crate) fn of(device: GroupDevice<'_>, support: PasidSupport) -> Result<Self> {
-        let params = &MODULE.get().params;
         Ok(Self {
             iommu: device.walks_processes()?,
             ats: support.ats,
-            allowed: params.process_space && (params.process_space_pri || !support.pri),
+            allowed: Self::is_allowed(support),
         })
+    }
+
+    /// Whether root allows it for such a device.
+    fn is_allowed(support: PasidSupport) -> bool {
+        let params = &MODULE.get().params;
+        params.process_space && (params.process_space_pri || !support.pri)
     }
 
     /// Whether all of it is there.

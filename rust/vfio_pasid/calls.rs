@@ -198,14 +198,14 @@ pub(crate) fn aux_destroy(caller: &Caller<'_>, destroy: &AuxDestroy) -> Result<i
 /// VFIO_IOMMU_AUX_ATTACH.
 pub(crate) fn aux_attach(caller: &Caller<'_>, attach: &AuxAttach) -> Result<isize> {
     let pasid = SpaceName::new(attach.pasid).aux()?;
-    let mut place = Some(AttachedPlace::new(GFP_KERNEL_ACCOUNT)?);
-    let mut attached = caller
+    let place = AttachedPlace::new(GFP_KERNEL_ACCOUNT)?;
+    let attached = caller
         .state()?
-        .attach(caller.vmm(), pasid, attach.group, &mut place);
-    if let (Ok(Some(device)), Some(place)) = (&attached, place.take()) {
-        let bound = process_space::attach(caller, pasid, attach.group, device, place);
-        attached = bound.map(|()| None);
-    }
+        .attach(caller.vmm(), pasid, attach.group, place);
+    let attached = attached.and_then(|process| match process {
+        Some(device) => process_space::attach(caller, pasid, attach.group, &device),
+        None => Ok(()),
+    });
     attached.inspect_err(|&error| {
         let name = || caller.state().ok()?.device_of(attach.group);
         limit::not_attached(caller.vmm(), error, name);

@@ -319,14 +319,13 @@ impl State {
         vmm: &VfioMmRef,
         pasid: u32,
         number: u32,
-        place: &mut Option<AttachedPlace>,
+        place: AttachedPlace,
     ) -> Result<Option<OpenDevice>> {
         let space = self.space(pasid)?;
         let device = open_device(&self.devices, self.group(number)?)?;
         let Space::Aux(space) = space else {
             return Ok(Some(device.clone()));
         };
-        let place = place.take().ok_or(ENOMEM)?;
         self.attachments
             .attach(vmm, &space, number, device, place)?;
         held::changed();

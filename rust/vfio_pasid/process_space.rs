@@ -77,14 +77,10 @@ fn first_pasid(caller: &Caller<'_>, device: &OpenDevice) -> Result<u32> {
 /// # Errors
 ///
 /// `EOPNOTSUPP` if the device cannot use process spaces; those of
-/// [`State::check_process`](crate::container::State::check_process) and [`Attached::of_process`].
-pub(crate) fn attach(
-    caller: &Caller<'_>,
-    pasid: u32,
-    number: u32,
-    device: &OpenDevice,
-    place: AttachedPlace,
-) -> Result {
+/// [`State::check_process`](crate::container::State::check_process) and [`Attached::of_process`];
+/// `ENOMEM`.
+pub(crate) fn attach(caller: &Caller<'_>, pasid: u32, number: u32, device: &OpenDevice) -> Result {
+    let place = AttachedPlace::new(GFP_KERNEL_ACCOUNT)?;
     let _gate = device.gate()?;
     caller.state()?.check_process(pasid, number, device)?;
     let mut attached = Some(Attached::of_process(caller.vmm(), device)?);

@@ -42,6 +42,10 @@ impl GroupDevice<'_> {
         self.0.as_ptr()
     }
 
+    pub(super) fn as_non_null(self) -> NonNull<bindings::device> {
+        self.0
+    }
+
     /// What the device is called in sysfs, such as `0000:00:12.0`.
     pub(crate) fn name(self) -> DeviceName {
         let mut name = [0; DEVICE_NAME];

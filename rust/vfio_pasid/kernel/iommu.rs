@@ -491,7 +491,7 @@ impl Attachment {
         if device.device().is_coherent() != domain.coherent {
             return Err(EINVAL);
         }
-        let dev = NonNull::new(device.device().as_ptr()).ok_or(ENODEV)?;
+        let dev = device.device().as_non_null();
         // Before the device can reach anything.
         let domain = CountedDomain::new(domain);
         // SAFETY: The domain and the pinned device are kept beside the entry, and outlive it.

@@ -105,10 +105,8 @@ impl Bond {
             pasid: process_pasid().ok_or(ENOMEM)?,
             device,
         };
-        if let Some(dev) = NonNull::new(bond.device.device().as_ptr()) {
-            // SAFETY: The device is pinned.
-            unsafe { trace::attach(dev, bond.pasid) };
-        }
+        // SAFETY: The device is pinned.
+        unsafe { trace::attach(bond.device.device().as_non_null(), bond.pasid) };
         Ok(bond)
     }
 
@@ -127,9 +125,7 @@ impl Drop for Bond {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { vfio_pasid_helper_sva_unbind(self.sva) };
-        if let Some(dev) = NonNull::new(self.device.device().as_ptr()) {
-            // SAFETY: The device is pinned.
-            unsafe { trace::detach(dev, self.pasid) };
-        }
+        // SAFETY: The device is pinned.
+        unsafe { trace::detach(self.device.device().as_non_null(), self.pasid) };
     }
 }
