@@ -23,17 +23,15 @@ FIXTURE_SETUP(aux_dma)
 	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 	self->index = device_index(20, 0);
-	ASSERT_LE(0, self->index);
-	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device,
+				     self->index));
 	self->fd = self->container.fd;
 	self->group = group_number(self->index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 }
 
 FIXTURE_TEARDOWN(aux_dma)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 }
 
 #define TOUCH(pasid, iova)	device_touch(&self->device, pasid, iova)

@@ -34,19 +34,17 @@ FIXTURE_SETUP(aux_map_dma)
 	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 	self->index = device_index(20, 0);
-	ASSERT_LE(0, self->index);
-	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device,
+				     self->index));
 	self->fd = self->container.fd;
 	self->group = group_number(self->index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 	self->pasid = aux_create(self->fd);
 	ASSERT_EQ(0, aux_attach(self->fd, self->pasid, self->group));
 }
 
 FIXTURE_TEARDOWN(aux_map_dma)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	EXPECT_EQ(0, count_of("mappings"));
 	EXPECT_EQ(0, count_of("pinned_pages"));
 }

@@ -98,9 +98,7 @@ static int start(struct _test_data_default_pasid *self,
 	if (self->module < 0)
 		return self->module;
 	self->index = device_index(20, 0);
-	ret = container_open_device(&self->container, self->index);
-	if (!ret)
-		ret = device_start(&self->device, self->container.device);
+	ret = container_start(&self->container, &self->device, self->index);
 	if (!ret)
 		ret = domain(self->module, 0, self->index);
 	if (!ret)

@@ -41,11 +41,10 @@ FIXTURE_SETUP(own_space)
 	ASSERT_EQ(0, use_modules(&DEFAULT_LIMITS));
 	self->before = look_before();
 	self->index = device_index(20, 0);
-	ASSERT_LE(0, self->index);
-	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device,
+				     self->index));
 	self->fd = self->container.fd;
 	self->group = group_number(self->index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 	self->memory = new_pages(PAGES);
 	self->unregistered = new_pages(PAGES);
 	ASSERT_NE(NULL, self->memory);
@@ -154,9 +153,7 @@ TEST_F(own_space, a_second_container_charges_nothing)
 	struct pasid_device device = NO_DEVICE;
 	int index = device_index(20, 1);
 
-	ASSERT_LE(0, index);
-	ASSERT_EQ(0, container_open_device(&self->other, index));
-	ASSERT_EQ(0, device_start(&device, self->other.device));
+	ASSERT_EQ(0, container_start(&self->other, &device, index));
 	/* Each container has to hold it. */
 	ASSERT_EQ(-ENOENT, aux_map(self->other.fd, OWN, READ_WRITE,
 				   self->memory, IOVA, SIZE));

@@ -266,6 +266,25 @@ void device_stop(struct pasid_device *device)
 	*device = NO_DEVICE;
 }
 
+int container_start(struct container *container, struct pasid_device *device,
+		    int index)
+{
+	int ret;
+
+	*container = NO_CONTAINER;
+	*device = NO_DEVICE;
+	if (index < 0)
+		return index;
+	ret = container_open_device(container, index);
+	return ret ? ret : device_start(device, container->device);
+}
+
+void container_stop(struct container *container, struct pasid_device *device)
+{
+	device_stop(device);
+	container_close(container);
+}
+
 long device_resets(struct pasid_device *device)
 {
 	int ret = check_alive(device);
@@ -335,15 +354,11 @@ long device_touch_anew(int index, u32 pasid, u64 iova)
 {
 	struct container container;
 	struct pasid_device device;
-	long ret = container_open_device(&container, index);
+	long ret = container_start(&container, &device, index);
 
-	if (ret)
-		return ret;
-	ret = device_start(&device, container.device);
 	if (!ret)
 		ret = device_touch(&device, pasid, iova);
-	device_stop(&device);
-	container_close(&container);
+	container_stop(&container, &device);
 	return ret;
 }
 

@@ -75,6 +75,10 @@ struct pasid_device {
 int device_open(struct pasid_device *device, int fd);	/* also one of another kind */
 int device_start(struct pasid_device *device, int fd);
 void device_stop(struct pasid_device *device);
+/* A container with the @index-th group, whose device is open, and started. */
+int container_start(struct container *container, struct pasid_device *device,
+		    int index);
+void container_stop(struct container *container, struct pasid_device *device);
 
 /* How many resets it has seen. */
 long device_resets(struct pasid_device *device);

@@ -54,10 +54,9 @@ FIXTURE_SETUP(suspend)
 	self->before = look_before();
 	self->memory = new_pages(2);
 	ASSERT_NE(NULL, self->memory);
-	ASSERT_EQ(0, container_open_device(&self->container, index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device, index));
 	self->fd = self->container.fd;
 	self->group = group_number(index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 	ASSERT_EQ(PASID, pasid_alloc(self->fd, PASID, PASID));
 	ASSERT_EQ(0, aux_create_fixed(self->fd, PASID));
 	ASSERT_EQ(0, aux_attach(self->fd, PASID, self->group));

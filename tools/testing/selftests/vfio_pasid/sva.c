@@ -43,17 +43,15 @@ FIXTURE_SETUP(sva)
 	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_processes(&allowed));
 	self->index = device_index(20, 0);
-	ASSERT_LE(0, self->index);
-	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device,
+				     self->index));
 	self->fd = self->container.fd;
 	self->group = group_number(self->index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 }
 
 FIXTURE_TEARDOWN(sva)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 }
 
 #define TOUCH(pasid, address) \
@@ -273,8 +271,7 @@ TEST_F(sva, the_number_counts_on_the_quota)
 	struct limits one = allowed;
 	long pasid;
 
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	one.quota = 1;
 	ASSERT_EQ(0, use_processes(&one));
 	ASSERT_EQ(0, container_open_device(&self->container, self->index));
@@ -370,8 +367,7 @@ TEST_F(sva, caps_say_what_is_missing)
 
 TEST_F(sva, EOPNOTSUPP_unless_root_allows_it)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	ASSERT_EQ(0, use_processes(&DEFAULT_LIMITS));
 	ASSERT_EQ(0, container_open_device(&self->container, self->index));
 	EXPECT_EQ(-EOPNOTSUPP, aux_create_process(self->container.fd));
@@ -416,8 +412,7 @@ TEST_F(sva, closing_the_device_detaches)
 /* The group can be opened anew, so no PASID was left on it. */
 TEST_F(sva, closing_in_any_order_detaches)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	for (size_t i = 0; i < ARRAY_SIZE(close_orders); i++) {
 		long pasid;
 
@@ -512,8 +507,7 @@ FIXTURE_SETUP(sva_end)
 
 FIXTURE_TEARDOWN(sva_end)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 }
 
 /* Whoever keeps the device has nothing of the process any more. */
@@ -538,8 +532,7 @@ TEST_F(sva_end, the_space_ends_with_the_process)
 	EXPECT_EQ(1, count_of("attachments"));
 	if (!variant->killed)
 		peer_kill(&self->peer);
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	EXPECT_EQ(0, count_of("attachments"));
 	wait_for_closing();
 	EXPECT_EQ(0, count_of("pasids"));

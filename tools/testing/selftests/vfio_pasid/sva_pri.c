@@ -36,11 +36,9 @@ FIXTURE_SETUP(sva_pri)
 	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_processes(&allowed));
 	index = device_index(20, 0);
-	ASSERT_LE(0, index);
-	ASSERT_EQ(0, container_open_device(&self->container, index));
+	ASSERT_EQ(0, container_start(&self->container, &self->device, index));
 	self->fd = self->container.fd;
 	self->group = group_number(index);
-	ASSERT_EQ(0, device_start(&self->device, self->container.device));
 	self->pasid = aux_create_process(self->fd);
 	ASSERT_LT(0, self->pasid);
 	ASSERT_EQ(0, aux_attach(self->fd, self->pasid, self->group));
@@ -48,8 +46,7 @@ FIXTURE_SETUP(sva_pri)
 
 FIXTURE_TEARDOWN(sva_pri)
 {
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 }
 
 #define TOUCH(address) \
@@ -238,8 +235,7 @@ TEST_F(sva_pri, EOPNOTSUPP_unless_root_allows_page_requests)
 	struct limits without = allowed;
 
 	without.process_space_pri = false;
-	device_stop(&self->device);
-	container_close(&self->container);
+	container_stop(&self->container, &self->device);
 	ASSERT_EQ(0, use_processes(&without));
 	ASSERT_EQ(0, container_open_device(&self->container,
 					   device_index(20, 0)));
