@@ -5,8 +5,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
 };
 
 use anyhow::{ensure, Context, Result};
@@ -16,6 +14,7 @@ use vfio_pasid::PciFunction;
 use crate::{
     cases,
     hold::{PASIDS, SPACES},
+    holder::Holder,
     situation::{
         answer, at, expect_at, find, nothing_is_held, say, use_type1, Type1, NARROW, WIDE,
     },
@@ -33,7 +32,7 @@ pub const CASES: &[Case] = cases!(
 
 /// The other program, which ends when this is dropped.
 struct Other {
-    child: Child,
+    holder: Holder,
     held: Value,
 }
 
@@ -41,36 +40,15 @@ impl Other {
     fn new() -> Result<Self> {
         use_type1(Type1::Ours)?;
         let group = WIDE.parse::<PciFunction>()?.iommu_group()?;
-        let mut child = Command::new(env::current_exe()?)
-            .args(["hold", &group.to_string(), WIDE])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let out = child.stdout.take().context("its stdout")?;
-        BufReader::new(out).read_line(&mut line)?;
-        let held = serde_json::from_str(&line).context("it does not hold what it should");
-        match held {
-            Ok(held) => Ok(Self { child, held }),
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                Err(error)
-            }
-        }
+        let holder = Holder::start(env::current_exe()?, &["hold", &group.to_string(), WIDE])?;
+        let held =
+            serde_json::from_str(holder.said()).context("it does not hold what it should")?;
+        Ok(Self { holder, held })
     }
 
-    fn end(mut self) -> Result<()> {
-        drop(self.child.stdin.take());
-        ensure!(self.child.wait()?.success(), "the other program failed");
+    fn end(self) -> Result<()> {
+        self.holder.end()?;
         nothing_is_held()
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -101,7 +79,7 @@ fn list() -> Result<()> {
         "not one process: {held}"
     );
     let process = at(&held, "/processes/0")?;
-    expect_at(process, "/pid", other.child.id())?;
+    expect_at(process, "/pid", other.holder.id())?;
     expect_at(process, "/comm", "cli")?;
     expect_at(process, "/used", PASIDS)?;
     expect_at(process, "/mappings", SPACES)?;

@@ -9,6 +9,7 @@
 //! `boots/observability.boot`.
 
 mod hold;
+mod holder;
 mod situation;
 mod tap;
 

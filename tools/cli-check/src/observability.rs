@@ -5,16 +5,16 @@
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::{BufRead, BufReader},
     os::unix::fs::symlink,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 
 use crate::{
     cases,
+    holder::Holder,
     situation::{nothing_is_held, release, use_type1, Type1, WIDE},
     tap::Case,
 };
@@ -235,34 +235,21 @@ fn what_the_iommu_is_told() -> Result<()> {
     nothing_is_held()
 }
 
-/// The program that holds what the page shows; it ends when its stdin does.
-fn my_vmm() -> Result<Child> {
+/// The program that holds what the page shows.
+fn my_vmm() -> Result<Holder> {
     let program = format!("{FOLDER}/my-vmm");
     fs::copy(env::current_exe()?, &program)?;
-    let mut child = Command::new(program)
-        .args(["show", WIDE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    let out = child.stdout.take().context("its stdout")?;
-    BufReader::new(out).read_line(&mut line)?;
-    if line.trim() != "held" {
-        child.kill()?;
-        child.wait()?;
-    }
-    ensure!(line.trim() == "held", "it holds nothing");
-    Ok(child)
+    let holder = Holder::start(program, &["show", WIDE])?;
+    ensure!(holder.said() == "held", "it holds nothing");
+    Ok(holder)
 }
 
 fn what_is_in_memory() -> Result<()> {
     use_type1(Type1::Ours)?;
     prepare()?;
-    let mut child = my_vmm()?;
-    let tried = try_memory();
-    drop(child.stdin.take());
-    child.wait()?;
-    tried?;
+    let holder = my_vmm()?;
+    try_memory()?;
+    holder.end()?;
     nothing_is_held()
 }
 

@@ -3,10 +3,7 @@
 //! The devices of `boots/cli-sva.boot`: a process can be attached to the first one, and the second one
 //! has no ATS.
 
-use std::{
-    io::Read,
-    process::{Command, Stdio},
-};
+use std::env;
 
 use anyhow::{ensure, Result};
 use serde_json::Value;
@@ -14,6 +11,7 @@ use vfio_pasid::Errno;
 
 use crate::{
     cases, hold,
+    holder::Holder,
     situation::{answer, at, checks, expect_at, find, nothing_is_held, say, use_type1, Type1},
     tap::Case,
 };
@@ -91,15 +89,8 @@ fn doctor_where_they_are_off() -> Result<()> {
 
 fn list() -> Result<()> {
     use_type1(Type1::OursWithProcesses)?;
-    let mut holder = Command::new("/proc/self/exe")
-        .args(["hold-process", CAN])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut said = [0; 5];
-    if let Some(stdout) = &mut holder.stdout {
-        stdout.read_exact(&mut said)?;
-    }
+    let holder = Holder::start(env::current_exe()?, &["hold-process", CAN])?;
+    ensure!(holder.said() == "held", "it could not hold one");
     let held = answer(&say(&["list", "--json"])?, "list")?;
     let spaces = at(&held, "/processes/0/containers/0/spaces")?;
     let space = find(spaces, "kind", "process")?;
@@ -112,8 +103,7 @@ fn list() -> Result<()> {
         "PASID 1: the process itself, attached to nothing\n",
     ];
     say(&["list"])?.expect(0, &words)?;
-    drop(holder.stdin.take());
-    ensure!(holder.wait()?.success(), "it could not hold one");
+    holder.end()?;
     nothing_is_held()
 }
 

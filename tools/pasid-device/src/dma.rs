@@ -57,7 +57,6 @@ pub fn serve<P: Platform>(transfers: Receiver<Transfer>, device: &Mutex<Device>,
 
 /// Carries out one request and reports to the device's registers.
 pub fn carry_out<P: Platform>(transfer: &Transfer, device: &Mutex<Device>, platform: &mut P) {
-    // Not with the device locked: QEMU may be waiting for it.
     if transfer.fills_queue {
         return fill_queue(transfer, device, platform);
     }
@@ -105,6 +104,7 @@ fn advance<P: Platform>(
     platform: &mut P,
     done: &mut usize,
 ) -> Progress {
+    // Not with the device locked: QEMU may be waiting for it.
     let view = platform.view();
 
     // The device is locked for one step at a time: a reset comes between two, and then nothing
