@@ -75,6 +75,9 @@ bench: ## count what it costs, beside what others cost
 bench-publish: ## the same, into Documentation/performance.rst
 	@scripts/bench --publish
 
+docs: ## the pages, kernel-doc and rustdoc as HTML, in build/docs/html
+	@scripts/docs
+
 readme: ## put what vfio-pasid says in a guest into README.md
 	@scripts/readme
 
@@ -91,4 +94,4 @@ clean-cache: ## remove build root, kernel trees and everything else that can be 
 fuzz: ## look for input that the test device and the witness do not take, for a minute each
 	@scripts/fuzz
 
-.PHONY: all bench bench-publish check check-all check-debug check-kernels check-long check-mutants check-packages clean clean-cache deb dist fuzz help headers_install install modules readme run tool uninstall update
+.PHONY: all bench bench-publish check check-all check-debug check-kernels check-long check-mutants check-packages clean clean-cache deb dist docs fuzz help headers_install install modules readme run tool uninstall update
