@@ -14,9 +14,9 @@ use crate::{container::Container, error::Result, sys, uapi};
 /// It is unregistered when dropped. A [`crate::Mapping`] borrows it, so that does not happen while
 /// it is mapped.
 ///
-/// `B` is what the memory tracks dirty pages with, often
-/// [`AtomicBitmap`](vm_memory::bitmap::AtomicBitmap). What devices write is not in there: no IOMMU
-/// tells of it. Who migrates a guest takes all that is mapped with [`crate::Access::WRITE`] for
+/// `B` is what the memory tracks dirty pages with, often `AtomicBitmap` (the feature
+/// `backend-bitmap` of `vm-memory` has it). What devices write is not in there, because no IOMMU
+/// tells of it. To migrate a guest, take all that is mapped with [`crate::Access::WRITE`] for
 /// dirty.
 #[derive(Debug)]
 #[must_use = "dropping registered memory unregisters it"]
