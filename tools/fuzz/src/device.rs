@@ -93,6 +93,7 @@ impl Platform for Machine<'_> {
             requester: (u16::from(BUS) << 8) | u16::from(DEVFN),
             registers: self.0.registers,
             memory: &self.0.memory,
+            trace: None,
         })
     }
 

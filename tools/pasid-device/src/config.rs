@@ -48,6 +48,7 @@ pub struct ConfigSpace {
     writable: Vec<u8>,
     pasid_control: Option<usize>,
     page_request_control: Option<usize>,
+    ats_control: Option<usize>,
 }
 
 impl ConfigSpace {
@@ -59,6 +60,7 @@ impl ConfigSpace {
             writable: vec![0; SIZE],
             pasid_control: None,
             page_request_control: None,
+            ats_control: None,
         };
         config.header();
         config.power_management();
@@ -114,6 +116,12 @@ impl ConfigSpace {
     pub fn pasid_enabled(&self) -> bool {
         self.pasid_control
             .is_some_and(|control| self.word(control) & 1 != 0)
+    }
+
+    /// Translations may be kept: ATS is enabled in the ATS control register.
+    pub fn ats_enabled(&self) -> bool {
+        self.ats_control
+            .is_some_and(|control| self.word(control) & (1 << 15) != 0)
     }
 
     /// Page requests are enabled in the page request control register.
@@ -223,6 +231,7 @@ impl ConfigSpace {
             self.set16(at + 4, 1 << 5, 0);
             // Enable, smallest translation unit.
             self.set16(at + 6, 0, (1 << 15) | 0x1f);
+            self.ats_control = Some(at + 6);
             at += SIZE;
         }
         if self.model.pri {

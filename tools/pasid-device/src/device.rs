@@ -10,6 +10,7 @@ use vtd_witness::Access;
 use crate::config::{ConfigSpace, Model};
 use crate::registers::{Registers, WINDOW_SIZE};
 use crate::status::{self, Failure, Refusal};
+use crate::translations::Translations;
 
 /// A request as it was when the doorbell was rung; later register writes do not change it.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Device {
     pub config: ConfigSpace,
     /// BAR 0.
     pub registers: Registers,
+    /// What the device remembers of translations.
+    pub translations: Translations,
     interrupt: Option<File>,
 }
 
@@ -46,6 +49,7 @@ impl Device {
         Self {
             config: ConfigSpace::new(model),
             registers: Registers::new(0),
+            translations: Translations::default(),
             interrupt: None,
         }
     }
@@ -82,6 +86,7 @@ impl Device {
     pub fn reset(&mut self) {
         self.config.reset();
         self.registers = Registers::new(self.registers.resets.wrapping_add(1));
+        self.translations.clear();
     }
 
     /// The eventfd that delivers the completion interrupt; `None` while MSI is off.

@@ -5,15 +5,17 @@
 //! A thread of its own, because QEMU waits for the answer to a register read with its main lock
 //! held, and can not answer on its monitor meanwhile.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use vm_memory::{Bytes, GuestAddress, GuestMemory};
-use vtd_witness::{Access, AddressSpace, Fault, Registers, Source};
+use vm_memory::{Bytes, GuestAddress, GuestMemory, Permissions, VolatileMemory};
+use vtd_witness::{Access, AddressSpace, Fault, Page, Registers, Source};
 
 use crate::device::{Device, Transfer};
 use crate::page_request::{Answer, PageRequest};
 use crate::status::{Failure, Refusal};
+use crate::translations::Trace;
 
 /// Requests do not cross this boundary, whatever the page size (PCI Express 5.0, 2.2.7).
 const BOUNDARY: u64 = 4096;
@@ -31,6 +33,8 @@ pub struct View<'a, M> {
     pub registers: Registers,
     /// Guest memory.
     pub memory: &'a M,
+    /// Which translations are invalid by now; `None` if the device keeps none.
+    pub trace: Option<&'a mut Trace>,
 }
 
 /// Whom the device asks about the machine it is in.
@@ -105,7 +109,7 @@ fn advance<P: Platform>(
     done: &mut usize,
 ) -> Progress {
     // Not with the device locked: QEMU may be waiting for it.
-    let view = platform.view();
+    let mut view = platform.view();
 
     // The device is locked for one step at a time: a reset comes between two, and then nothing
     // more is read or written.
@@ -114,7 +118,7 @@ fn advance<P: Platform>(
         if !device.runs(transfer) {
             return Progress::Over;
         }
-        let result = match &view {
+        let result = match &mut view {
             Ok(view) => step(transfer, device, view, *done),
             Err(error) => Err(no_platform(error)),
         };
@@ -194,28 +198,22 @@ pub fn lock(device: &Mutex<Device>) -> MutexGuard<'_, Device> {
 fn step<M: GuestMemory>(
     transfer: &Transfer,
     device: &mut Device,
-    view: &View<'_, M>,
+    view: &mut View<'_, M>,
     done: usize,
 ) -> Result<usize, Failure> {
     if !device.config.bus_master() {
         return Err(Refusal::BusMasterOff.into());
     }
-    let source = Source {
-        bus: (view.requester >> 8) as u8,
-        devfn: view.requester as u8,
-        pasid: transfer.pasid,
-    };
     device.registers.requester = view.requester;
     device.registers.page_info = 0;
 
-    let space = AddressSpace::lookup(view.memory, &view.registers, source)?;
-    device.registers.note(&space, None);
     let iova = transfer.iova + done as u64;
-    let page = space.translate(view.memory, iova, transfer.access)?;
-    device.registers.note(&space, Some(&page));
-
+    forget(transfer, device, view, iova)?;
+    let address = GuestAddress(match kept(transfer, device, iova) {
+        Some(address) => address,
+        None => translate(transfer, device, view, iova)?,
+    });
     let length = (BOUNDARY - iova % BOUNDARY).min((transfer.length - done) as u64) as usize;
-    let address = GuestAddress(page.address);
     match transfer.access {
         Access::Read => {
             let mut data = vec![0; length];
@@ -231,5 +229,93 @@ fn step<M: GuestMemory>(
                 .map_err(|_| Refusal::NotMemory)?;
         }
     }
+    // Hardware ends what it has under way before it answers an invalidation. Here it may have come
+    // in between: then the same again.
+    if forget(transfer, device, view, iova)? {
+        return Ok(0);
+    }
     Ok(length)
+}
+
+/// Forgets what is invalid by now. Whether that is so of `iova`.
+fn forget<M>(
+    transfer: &Transfer,
+    device: &mut Device,
+    view: &mut View<'_, M>,
+    iova: u64,
+) -> Result<bool, Failure> {
+    let mut found = false;
+    while let Some(trace) = view.trace.as_deref_mut() {
+        let Some(invalid) = trace.read().map_err(|error| no_platform(&error))? else {
+            break;
+        };
+        if invalid.requester == view.requester {
+            found |= transfer
+                .pasid
+                .is_some_and(|pasid| invalid.covers(pasid, iova));
+            device.translations.invalidate(&invalid);
+        }
+    }
+    Ok(found)
+}
+
+/// Where `iova` is, if the device has kept that.
+fn kept(transfer: &Transfer, device: &mut Device, iova: u64) -> Option<u64> {
+    if !device.config.ats_enabled() {
+        device.translations.clear();
+    }
+    let address = device
+        .translations
+        .find(transfer.pasid?, iova, transfer.access)?;
+    device.registers.note_kept();
+    Some(address)
+}
+
+/// Looks `iova` up in the tables, and keeps what was found, if the device keeps translations.
+fn translate<M: GuestMemory>(
+    transfer: &Transfer,
+    device: &mut Device,
+    view: &View<'_, M>,
+    iova: u64,
+) -> Result<u64, Failure> {
+    let source = Source {
+        bus: (view.requester >> 8) as u8,
+        devfn: view.requester as u8,
+        pasid: transfer.pasid,
+    };
+    let space = AddressSpace::lookup(view.memory, &view.registers, source)?;
+    device.registers.note(&space, None);
+    let page = loop {
+        let page = space.translate(view.memory, iova, transfer.access)?;
+        if mark(view.memory, &page, transfer.access)? {
+            break page;
+        }
+    };
+    device.registers.note(&space, Some(&page));
+    if let (Some(_), Some(pasid), true) = (&view.trace, transfer.pasid, device.config.ats_enabled())
+    {
+        let translations = &mut device.translations;
+        translations.keep(pasid, iova, transfer.access, page.address);
+    }
+    Ok(page.address)
+}
+
+/// Sets the flags by which the owner of the tables learns of the access. False if the entry has
+/// changed since it was read.
+fn mark<M: GuestMemory>(memory: &M, page: &Page, access: Access) -> Result<bool, Failure> {
+    let Some(leaf) = page.leaf.filter(|leaf| leaf.after(access) != leaf.entry) else {
+        return Ok(true);
+    };
+    let (at, size) = (GuestAddress(leaf.at), size_of::<u64>());
+    let slices = memory.get_slices(at, size, Permissions::ReadWrite);
+    let slice = slices.map_err(|_| Refusal::NotMemory)?.next();
+    let Some(Ok(slice)) = slice else {
+        return Err(Refusal::NotMemory.into());
+    };
+    let entry = slice
+        .get_atomic_ref::<AtomicU64>(0)
+        .map_err(|_| Refusal::NotMemory)?;
+    let (old, new) = (leaf.entry.to_le(), leaf.after(access).to_le());
+    let done = entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
+    Ok(done.is_ok())
 }

@@ -16,3 +16,4 @@ mod qtest;
 pub mod registers;
 pub mod server;
 pub mod status;
+pub mod translations;

@@ -49,13 +49,17 @@ struct Options {
     #[arg(long)]
     no_tlp_prefix: bool,
 
-    /// An ATS capability (the device never asks for translations)
+    /// An ATS capability
     #[arg(long)]
     ats: bool,
 
+    /// Keep translations until QEMU's trace, with the event vtd_inv_desc, says that they are
+    /// invalid
+    #[arg(long, value_name = "TRACE", requires = "ats")]
+    keeps_translations: Option<PathBuf>,
+
     /// Take the remapping unit for one that can walk the tables of processes (CAP.FS5LP,
-    /// ECAP.SMPWC),
-    /// whatever QEMU says
+    /// ECAP.SMPWC), whatever QEMU says
     #[arg(long)]
     walks_processes: bool,
 
@@ -85,6 +89,9 @@ fn main() -> ExitCode {
     let mut qemu = Qemu::new(options.qmp, options.id.clone());
     if options.walks_processes {
         qemu.walks_processes();
+    }
+    if let Some(trace) = options.keeps_translations {
+        qemu.keeps_translations(trace);
     }
     if let Some(qtest) = options.pri {
         qemu.page_requests(qtest);

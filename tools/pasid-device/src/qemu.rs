@@ -18,6 +18,7 @@ use crate::dma::{Platform, View};
 use crate::page_request::{self, Answer, PageRequest};
 use crate::qmp::Qmp;
 use crate::qtest::Qtest;
+use crate::translations::Trace;
 
 /// Where QEMU puts the registers of its VT-d unit (Q35_HOST_BRIDGE_IOMMU_ADDR).
 const VTD_REGISTERS: u64 = 0xfed9_0000;
@@ -34,6 +35,7 @@ pub struct Qemu {
     cap: u64,
     ecap: u64,
     qtest: Option<PathBuf>,
+    trace: Option<PathBuf>,
     connection: Option<Connection>,
 }
 
@@ -41,6 +43,7 @@ pub struct Qemu {
 struct Connection {
     qmp: Qmp,
     qtest: Option<Qtest>,
+    trace: Option<Trace>,
     memory: GuestMemoryMmap,
 }
 
@@ -53,6 +56,7 @@ impl Qemu {
             cap: 0,
             ecap: 0,
             qtest: None,
+            trace: None,
             connection: None,
         }
     }
@@ -60,6 +64,11 @@ impl Qemu {
     /// Sends page requests by the qtest socket `qtest`.
     pub fn page_requests(&mut self, qtest: PathBuf) {
         self.qtest = Some(qtest);
+    }
+
+    /// Keeps translations until the file `trace`, QEMU's trace, says that they are invalid.
+    pub fn keeps_translations(&mut self, trace: PathBuf) {
+        self.trace = Some(trace);
     }
 
     /// Takes the unit for one that can walk the tables of processes: CAP.FS5LP and ECAP.SMPWC, which
@@ -77,7 +86,13 @@ impl Qemu {
             .as_deref()
             .map(|path| Qtest::connect(path, VTD_REGISTERS))
             .transpose()?;
-        Ok(Connection { qmp, qtest, memory })
+        let trace = self.trace.as_deref().map(Trace::open).transpose()?;
+        Ok(Connection {
+            qmp,
+            qtest,
+            trace,
+            memory,
+        })
     }
 
     /// Does `call` with the unit's registers and guest memory. An error leaves no connection behind.
@@ -109,10 +124,12 @@ impl Platform for Qemu {
         let mut registers = registers(&mut connection.qmp)?;
         registers.cap |= self.cap;
         registers.ecap |= self.ecap;
+        let Connection { memory, trace, .. } = self.connection.insert(connection);
         Ok(View {
             requester,
             registers,
-            memory: &self.connection.insert(connection).memory,
+            memory,
+            trace: trace.as_mut(),
         })
     }
 

@@ -140,6 +140,11 @@ impl Registers {
         self.page_info = size | (u32::from(snoop) << 8) | ((space.translation_type() as u32) << 12);
     }
 
+    /// Notes in PAGE_INFO that the translation was not looked up: bit 9, and nothing else.
+    pub fn note_kept(&mut self) {
+        self.page_info = 1 << 9;
+    }
+
     fn word(&self, offset: u64) -> u32 {
         match offset {
             REG_MAGIC => MAGIC,

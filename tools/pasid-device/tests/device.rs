@@ -9,7 +9,7 @@ mod tables;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
@@ -20,6 +20,7 @@ use pasid_device::dma::{carry_out, lock, Platform, View};
 use pasid_device::page_request::{Answer, PageRequest};
 use pasid_device::registers::{MAGIC, WINDOW_SIZE};
 use pasid_device::status::{Refusal, BUSY, DONE, IDLE};
+use pasid_device::translations::Trace;
 use proptest::prelude::*;
 use tables::*;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -32,6 +33,8 @@ const TAGGED: u32 = (1 << 31) | PASID;
 const IOVA: u64 = 0x7000_0000;
 /// Two frames of guest memory that are no tables, apart and in reverse order.
 const FRAMES: [u64; 2] = [DATA - 0x1000, DATA - 0x3000];
+/// Present, write, user; and accessed and dirty, so that the device has nothing to set.
+const SEEN: u64 = 0x67;
 const DEVCTL: u64 = 0x58;
 const PASID_CONTROL: u64 = 0x106;
 
@@ -43,7 +46,7 @@ const MODEL: Model = Model {
 };
 
 /// A machine, or none that answers.
-struct Machine(Option<Tables>, Processor);
+struct Machine(Option<Tables>, Processor, Option<Trace>);
 
 /// Who answers page requests.
 #[derive(Default)]
@@ -64,6 +67,7 @@ impl Platform for Machine {
             requester: (u16::from(BUS) << 8) | u16::from(DEVFN),
             registers: tables.registers,
             memory: &tables.memory,
+            trace: self.2.as_mut(),
         })
     }
 
@@ -102,14 +106,14 @@ impl Bench {
         let top = tables.attach(PASID, FS);
         let leaves = [0, 1].map(|page: usize| {
             let iova = IOVA + page as u64 * 4096;
-            tables.map(top, 4, 1, iova, FRAMES[page], 7)[3]
+            tables.map(top, 4, 1, iova, FRAMES[page], SEEN)[3]
         });
         let device = Mutex::new(Device::new(model));
         lock(&device).write_config(0x04, &[4, 0]);
         lock(&device).write_config(PASID_CONTROL, &[1, 0]);
         Self {
             device,
-            platform: Machine(Some(tables), Processor::default()),
+            platform: Machine(Some(tables), Processor::default(), None),
             leaves,
         }
     }
@@ -226,6 +230,111 @@ fn each_piece_is_translated_anew() {
 }
 
 #[test]
+fn whoever_reclaims_memory_learns_of_accesses() {
+    const ACCESSED: u64 = 1 << 5;
+    const DIRTY: u64 = 1 << 6;
+
+    let mut bench = Bench::new();
+    let before = bench.leaves.map(|leaf| {
+        let entry = bench.tables().get(leaf) & !(ACCESSED | DIRTY);
+        bench.tables().put(leaf, entry);
+        entry
+    });
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), DONE);
+    assert_eq!(bench.tables().get(bench.leaves[0]), before[0] | ACCESSED);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, WRITE), DONE);
+    let after = before[0] | ACCESSED | DIRTY;
+    assert_eq!(bench.tables().get(bench.leaves[0]), after);
+    assert_eq!(bench.tables().get(bench.leaves[1]), before[1]);
+
+    // Nothing of what must not be written.
+    bench.tables().put(bench.leaves[1], before[1] & !2);
+    let status = bench.run(TAGGED, IOVA + 0x1000, 8, WRITE);
+    assert_eq!(status, blocked(Fault::NoWrite));
+    assert_eq!(bench.tables().get(bench.leaves[1]), before[1] & !2);
+}
+
+/// A device with ATS that keeps translations, and the trace that it reads.
+fn bench_with_trace(name: &str) -> (Bench, File) {
+    const ATS_CONTROL: u64 = 0x106;
+
+    let mut bench = Bench::with(Model { ats: true, ..MODEL });
+    lock(&bench.device).write_config(ATS_CONTROL, &[0, 1 << 7]);
+    lock(&bench.device).write_config(PASID_CONTROL + 0x10, &[1, 0]);
+    let path = std::env::temp_dir().join(format!("pasid-device-{}-{name}", std::process::id()));
+    let trace = File::create(&path).unwrap();
+    bench.platform.2 = Some(Trace::open(&path).unwrap());
+    std::fs::remove_file(path).unwrap();
+    (bench, trace)
+}
+
+const KEPT: u32 = 1 << 9;
+
+/// What QEMU traces: `requester` shall forget the page at `iova` of PASID.
+fn invalidation(requester: u64, iova: u64) -> String {
+    let low = 8 | (requester << 16) | (u64::from(PASID) << 32);
+    format!("vtd_inv_desc invalidate desc type device-piotlb high {iova:#x} low {low:#x}\n")
+}
+
+#[test]
+fn a_translation_is_kept_until_it_is_invalid() {
+    let (mut bench, mut trace) = bench_with_trace("kept");
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), DONE);
+    assert_eq!(bench.get(0x2c) & KEPT, 0);
+    bench.tables().put(bench.leaves[0], 0);
+    assert_eq!(bench.run(TAGGED, IOVA + 8, 8, READ), DONE);
+    assert_eq!(bench.get(0x2c), KEPT);
+
+    // Of the other page, of another device; half a line.
+    let ours = invalidation(0x03d1, IOVA);
+    let (half, rest) = ours.split_at(ours.len() - 3);
+    let text = [
+        &invalidation(0x03d1, IOVA + 0x1000),
+        &invalidation(0x03d0, IOVA),
+        half,
+    ];
+    trace.write_all(text.concat().as_bytes()).unwrap();
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), DONE);
+    trace.write_all(rest.as_bytes()).unwrap();
+    let nothing = blocked(Fault::FirstStageNotPresent);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), nothing);
+    assert_eq!(bench.get(0x2c) & KEPT, 0);
+}
+
+#[test]
+fn a_translation_is_kept_for_what_it_allows() {
+    let (mut bench, _trace) = bench_with_trace("rights");
+    let leaf = bench.tables().get(bench.leaves[0]);
+    bench.tables().put(bench.leaves[0], leaf & !2);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), DONE);
+    let status = bench.run(TAGGED, IOVA, 8, WRITE);
+    assert_eq!(status, blocked(Fault::NoWrite));
+    // Without PASID there is another space.
+    let nothing = blocked(Fault::PasidDirectoryNotPresent);
+    assert_eq!(bench.run(PASID, IOVA, 8, READ), nothing);
+}
+
+#[test]
+fn no_translation_is_kept_over_a_reset_or_without_ats() {
+    let (mut bench, _trace) = bench_with_trace("reset");
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), DONE);
+    bench.tables().put(bench.leaves[0], 0);
+    lock(&bench.device).write_config(0x106, &[0, 0]);
+    let nothing = blocked(Fault::FirstStageNotPresent);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), nothing);
+    lock(&bench.device).write_config(0x106, &[0, 1 << 7]);
+    assert_eq!(bench.run(TAGGED, IOVA, 8, READ), nothing);
+
+    assert_eq!(bench.run(TAGGED, IOVA + 0x1000, 8, READ), DONE);
+    bench.tables().put(bench.leaves[1], 0);
+    lock(&bench.device).write_config(DEVCTL, &[0, 1 << 7]);
+    lock(&bench.device).write_config(0x04, &[4, 0]);
+    lock(&bench.device).write_config(0x106, &[0, 1 << 7]);
+    lock(&bench.device).write_config(PASID_CONTROL + 0x10, &[1, 0]);
+    assert_eq!(bench.run(TAGGED, IOVA + 0x1000, 8, READ), nothing);
+}
+
+#[test]
 fn odd_register_writes_are_ignored() {
     let bench = Bench::new();
     let write = |offset: u64, data: &[u8]| {
@@ -335,7 +444,7 @@ fn translated_to_no_memory() {
         bench.run(TAGGED, IOVA, 8, WRITE),
         refused(Refusal::NotMemory)
     );
-    bench.platform = Machine(None, Processor::default());
+    bench.platform = Machine(None, Processor::default(), None);
     assert_eq!(
         bench.run(TAGGED, IOVA, 8, WRITE),
         refused(Refusal::NoPlatform)

@@ -5,7 +5,7 @@
 use vm_memory::GuestMemory;
 
 use crate::memory::{bits, read};
-use crate::{Access, Fault, Page, Registers};
+use crate::{Access, Fault, Leaf, Page, Registers};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -34,7 +34,8 @@ pub fn walk<M: GuestMemory>(
         } else {
             Fault::FirstStageAccess
         };
-        let entry = read(memory, table + ((iova >> shift) & 0x1ff) * 8, fault)?;
+        let at = table + ((iova >> shift) & 0x1ff) * 8;
+        let entry = read(memory, at, fault)?;
 
         if entry & PRESENT == 0 {
             return Err(Fault::FirstStageNotPresent);
@@ -51,6 +52,7 @@ pub fn walk<M: GuestMemory>(
                 address: (entry & ADDRESS & !(size - 1)) | (iova & (size - 1)),
                 size,
                 snoop: false,
+                leaf: Some(Leaf { at, entry }),
             });
         }
         table = entry & ADDRESS;

@@ -36,7 +36,7 @@ pub struct Source {
 }
 
 /// What a DMA request does to memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// The device reads memory.
     Read,
@@ -54,6 +54,30 @@ pub struct Page {
     pub size: u64,
     /// The access is forced to snoop processor caches (PASID entry or leaf entry).
     pub snoop: bool,
+    /// The entry of first-stage tables that maps it, which has flags that hardware sets.
+    pub leaf: Option<Leaf>,
+}
+
+/// A leaf entry of first-stage tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Physical address of the entry.
+    pub at: u64,
+    /// What it was when the page was looked up.
+    pub entry: u64,
+}
+
+impl Leaf {
+    /// The entry as hardware leaves it (3.6.2): accessed, and dirty if the access is a write.
+    pub fn after(&self, access: Access) -> u64 {
+        const ACCESSED: u64 = 1 << 5;
+        const DIRTY: u64 = 1 << 6;
+
+        match access {
+            Access::Read => self.entry | ACCESSED,
+            Access::Write => self.entry | ACCESSED | DIRTY,
+        }
+    }
 }
 
 impl Page {

@@ -191,6 +191,7 @@ fn pass_through(registers: &Registers, iova: u64) -> Result<Page, Fault> {
         address: iova,
         size: 4096,
         snoop: false,
+        leaf: None,
     })
 }
 

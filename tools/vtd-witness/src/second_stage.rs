@@ -52,6 +52,7 @@ pub fn walk<M: GuestMemory>(
                 address: (entry & ADDRESS & !(size - 1)) | (iova & (size - 1)),
                 size,
                 snoop: entry & SNOOP != 0,
+                leaf: None,
             });
         }
         table = entry & ADDRESS;

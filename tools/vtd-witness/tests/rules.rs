@@ -24,6 +24,7 @@ fn page(address: u64, size: u64) -> Result<Page, Fault> {
         address,
         size,
         snoop: false,
+        leaf: None,
     })
 }
 

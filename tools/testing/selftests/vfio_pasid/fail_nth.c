@@ -39,6 +39,8 @@ static struct {
 	char *memory;
 	int module;
 	struct vfio_pasid_test_attach attach;
+	/* The number of the process space, when there was one. */
+	long process;
 	/* A group joins: for its reserved regions goes what note_space() says. */
 	bool joins;
 } machine;
@@ -163,6 +165,7 @@ static void look(struct state *state)
 	note(state, "pinned", pinned_pages());
 	note(state, "used", pasid_used(machine.fd));
 	note_space(state, machine.fd, PASID);
+	note_space(state, machine.fd, machine.process);
 	if (!machine.joins)
 		note_own_space(state, machine.fd);
 }
@@ -377,6 +380,37 @@ STEP(detach)
 	return aux_detach(machine.fd, PASID, machine.group);
 }
 
+STEP(create_process)
+{
+	long pasid = aux_create_process(machine.fd);
+
+	if (pasid > 0)
+		machine.process = pasid;
+	return pasid;
+}
+
+STEP(destroy_process)
+{
+	return aux_destroy(machine.fd, machine.process);
+}
+
+STEP(attach_process)
+{
+	return aux_attach(machine.fd, machine.process, machine.group);
+}
+
+STEP(detach_process)
+{
+	return aux_detach(machine.fd, machine.process, machine.group);
+}
+
+STEP(process_info)
+{
+	struct aux_info info = {};
+
+	return aux_info(machine.fd, machine.process, AUX_ENTRIES, &info);
+}
+
 STEP(map)
 {
 	return aux_map(machine.fd, PASID, VFIO_AUX_MAP_READ | VFIO_AUX_MAP_WRITE,
@@ -430,6 +464,41 @@ TEST_F_TIMEOUT(fail_nth, aux_space, PATIENCE)
 	ASSERT_SURVIVES(&fixed[3]);
 	ASSERT_EQ(0, attach());
 	ASSERT_SURVIVES(&fixed[4]);
+}
+
+TEST_F_TIMEOUT(fail_nth, process_space, PATIENCE)
+{
+	static const struct step steps[] = {
+		{ .name = "AUX_CREATE PROCESS", .act = create_process,
+		  .undo = destroy_process },
+		{ .name = "AUX_DESTROY of it", .act = destroy_process,
+		  .undo = create_process },
+		{ .name = "AUX_INFO of it", .act = process_info, .undo = nothing },
+		{ .name = "AUX_ATTACH of it", .act = attach_process,
+		  .undo = detach_process },
+		{ .name = "AUX_DETACH of it", .act = detach_process,
+		  .undo = attach_process },
+	};
+	struct limits limits = DEFAULT_LIMITS;
+
+	close(machine.module);
+	machine.module = -1;
+	container_close(&machine.container);
+	limits.process_space = true;
+	ASSERT_EQ(0, use_processes(&limits));
+	machine.index = device_index(16, 0);
+	ASSERT_LE(0, machine.index);
+	ASSERT_EQ(0, container_open_device(&machine.container, machine.index));
+	machine.fd = machine.container.fd;
+	machine.group = group_number(machine.index);
+
+	ASSERT_SURVIVES(&steps[0]);
+	ASSERT_LT(0, create_process());
+	ASSERT_SURVIVES(&steps[1]);
+	ASSERT_SURVIVES(&steps[2]);
+	ASSERT_SURVIVES(&steps[3]);
+	ASSERT_EQ(0, attach_process());
+	ASSERT_SURVIVES(&steps[4]);
 }
 
 TEST_F_TIMEOUT(fail_nth, mapping, PATIENCE)

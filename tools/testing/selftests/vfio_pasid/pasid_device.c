@@ -56,11 +56,7 @@ static bool vtd_has(int bit)
 
 int use_processes(const struct limits *limits)
 {
-	int ret = use_modules(limits);
-
-	if (!ret && !module_loaded("vfio_pasid_sva"))
-		ret = load_module("vfio_pasid_sva", "");
-	return ret;
+	return use_modules(limits) ?: pretend_to_walk_processes();
 }
 
 bool first_stage(void)
@@ -333,6 +329,7 @@ int device_dma(struct pasid_device *device, enum command command, u32 pasid,
 	page_info = read32(device, REG_PAGE_INFO);
 	outcome->page_size_log2 = page_info & 0xff;
 	outcome->snoop = page_info >> 8 & 1;
+	outcome->kept = page_info >> 9 & 1;
 	outcome->translation_type = page_info >> 12 & 7;
 	ret = check_alive(device);
 	if (!ret && outcome->status == STATUS_IDLE) {

@@ -93,6 +93,7 @@ struct outcome {
 	u64 fault_address;
 	u32 page_size_log2;
 	bool snoop;
+	bool kept;		/* the device used a translation that it had */
 	u32 translation_type;	/* 0: no PASID table entry */
 };
 

@@ -672,7 +672,7 @@ static int invalidations(FILE *trace, u32 pasid)
 	return count;
 }
 
-/* The pasid-device keeps no translations, and would not notice. */
+/* The pasid-device has no IOTLB, and would not notice. */
 TEST_F(sva, what_the_process_unmaps_is_invalidated)
 {
 	FILE *trace = fopen("/share/trace.log", "re");

@@ -177,13 +177,15 @@ impl Tables {
         self.translate(pasid, iova, Access::Write)
     }
 
+    /// Without the leaf, so that pages can be compared.
     pub fn translate(&self, pasid: Option<u32>, iova: u64, access: Access) -> Result<Page, Fault> {
-        translate(
+        let page = translate(
             &self.memory,
             &self.registers,
             self.source(pasid),
             iova,
             access,
-        )
+        )?;
+        Ok(Page { leaf: None, ..page })
     }
 }
