@@ -2,7 +2,7 @@
 /*
  * Runs in a guest of scripts/bench. `bench numbers` counts what has nothing to
  * do with the IOMMU's tables; `bench spaces GIGABYTES` counts the rest; `bench
- * waits SECONDS` keeps two processors busy.
+ * waits SECONDS` and `bench beside SECONDS` keep two processors busy.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "count.h"
+#include "pasid_device.h"
 
 /* As high as they go: what is measured is not to be refused. */
 static const struct limits limits = {
@@ -19,6 +20,7 @@ static const struct limits limits = {
 	.regions = 65535,
 	.mappings = 1000000,
 	.attachments = 16384,
+	.process_space = true,
 };
 
 static void load(void)
@@ -26,7 +28,8 @@ static void load(void)
 	announce("vfio_pasid with pasid_quota=%u mapping_limit=%u", limits.quota,
 		 limits.mappings);
 	CHECK(use_modules(&limits));
-	CHECK(load_module("vfio_pasid_bench", ""));
+	if (!module_loaded("vfio_pasid_bench"))
+		CHECK(load_module("vfio_pasid_bench", ""));
 }
 
 int main(int argc, char **argv)
@@ -42,10 +45,14 @@ int main(int argc, char **argv)
 		CHECK(unload_module("vfio_pasid_bench"));
 		CHECK(use_type1(TYPE1_STOCK));
 		count_stock("stock");
+		if (first_stage())
+			count_process_space(&limits);
+	} else if (argc > 2 && !strcmp(argv[1], "beside")) {
+		count_beside(atoi(argv[2]));
 	} else if (argc > 2 && !strcmp(argv[1], "waits")) {
 		count_waits(atoi(argv[2]));
 	} else {
-		give_up("bench numbers, spaces GIGABYTES, or waits SECONDS",
+		give_up("bench numbers, spaces GIGABYTES, waits SECONDS, or beside SECONDS",
 			-EINVAL);
 	}
 	return 0;

@@ -90,6 +90,11 @@ void count_numbers(void);
 void count_lookups(void);
 void count_spaces(unsigned int gigabytes);
 void count_stock(const char *whose);
+void count_process_space(const struct limits *limits);
+void count_beside(int seconds);
 void count_waits(int seconds);
+
+/* A page of memory comes and goes. */
+void map_touch_and_unmap(void);
 
 #endif /* COUNT_H */

@@ -217,11 +217,23 @@ def space_rows(v, mode, numbers):
                       1.1, v["register.page.of-1G.ours"], "itself of 1 GiB")
 
 
+def process_rows(v):
+    nothing = v["ioctl.nothing"]
+    yield Row("AUX_ATTACH+DETACH of a process space", v["process.attach.ours"], 1.15,
+              v["process.attach.bare"] + 2 * nothing, "iommu_sva_bind+unbind, 2 empty ioctls")
+    yield Row("AUX_CREATE+DESTROY of a process space", v["process.create.ours"], None, kind="at most")
+    yield Row("a page comes and goes, the process attached", v["process.munmap.attached"], None,
+              v["process.munmap.plain"], "itself, not attached")
+    yield Row("flushes of munmap(), the process attached", v["flush.munmap.attached"], 2,
+              kind="at most", others={"not attached": v["flush.munmap.plain"]})
+
+
 def make_rows(values):
     numbers = values["numbers"]
     rows = list(number_rows(numbers))
     for mode in ("first-stage", "second-stage"):
         rows += space_rows(values[mode], mode, numbers)
+    rows += process_rows(values["first-stage"])
     return [*rows, *wait_rows(values["waits"])]
 
 
@@ -255,6 +267,8 @@ def wait_rows(v):
     ours = sum(count for taker, count in v["waits"].items() if is_lock_of_ours(taker))
     yield Row("waits for a lock of ours, two processes on two processors", ours, 0, kind="at most",
               others={"for the kernel's": sum(v["waits"].values()) - ours})
+    yield Row("AUX_MAP+UNMAP 4K beside a process that unmaps, which is attached", v["beside.attached"],
+              None, v["beside.plain"], "the same, not attached")
     for name, spent in v.items():
         if name.startswith("wall."):
             yield Row(f"nanoseconds of {name.removeprefix('wall.')} beside another process", spent,

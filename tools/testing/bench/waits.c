@@ -117,10 +117,65 @@ static void use(int nth, int seconds)
 	container_close(&container);
 }
 
-void count_waits(int seconds)
+static void wait_for_all(void)
 {
 	int status, failed = 0;
 
+	while (wait(&status) > 0)
+		failed |= status;
+	if (failed)
+		give_up("a process", failed);
+}
+
+/* A process whose memory comes and goes, until then. */
+static void unmap_memory(bool attached, u64 end)
+{
+	int index = CHECK(device_index(16, 0));
+	struct container container;
+
+	CHECK(container_open_device(&container, index));
+	if (attached)
+		CHECK(aux_attach(container.fd,
+				 CHECK(aux_create_process(container.fd)),
+				 group_number(index)));
+	while (nanoseconds() < end)
+		map_touch_and_unmap();
+	container_close(&container);
+}
+
+/* What another process pays for it. */
+static void count_beside_one(bool attached, int seconds)
+{
+	u64 begin = nanoseconds(), end = begin + seconds * 1000000000ull;
+	struct container container;
+	struct user user;
+	u64 rounds = 0;
+
+	if (!CHECK(fork())) {
+		unmap_memory(attached, end);
+		_exit(0);
+	}
+	start(&user, &container, 0);
+	for (begin = nanoseconds(); nanoseconds() < end; rounds++)
+		map_and_unmap(&user);
+	tally((double)(nanoseconds() - begin) / rounds, "beside.%s",
+	      attached ? "attached" : "plain");
+	container_close(&container);
+	wait_for_all();
+}
+
+void count_beside(int seconds)
+{
+	announce("beside a process that unmaps, %d s", 2 * seconds);
+	CHECK(pretend_to_walk_processes());
+	fflush(stdout);
+	count_beside_one(false, seconds);
+	fflush(stdout);
+	count_beside_one(true, seconds);
+}
+
+void count_waits(int seconds)
+{
 	announce("two processes, %d s", seconds);
 	fflush(stdout);
 	for (int nth = 0; nth < 2; nth++)
@@ -129,8 +184,5 @@ void count_waits(int seconds)
 			fflush(stdout);
 			_exit(0);
 		}
-	while (wait(&status) > 0)
-		failed |= status;
-	if (failed)
-		give_up("a process", failed);
+	wait_for_all();
 }

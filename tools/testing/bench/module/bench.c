@@ -163,6 +163,17 @@ static int attach_and_detach(struct bench *bench, struct iommu_domain *domain,
 	return ret;
 }
 
+static int bind_and_unbind(struct bench *bench)
+{
+	struct iommu_sva *bond = iommu_sva_bind_device(&bench->pdev->dev,
+						       current->mm);
+
+	if (IS_ERR(bond))
+		return PTR_ERR(bond);
+	iommu_sva_unbind_device(bond);
+	return 0;
+}
+
 static int alloc_and_free_domain(struct bench *bench)
 {
 	struct iommu_domain *domain = new_domain(bench);
@@ -288,6 +299,8 @@ static int run_once(struct bench *bench, struct vfio_pasid_bench_run *run,
 		return attach_and_detach(bench, domain, run->first);
 	case BENCH_DOMAIN:
 		return alloc_and_free_domain(bench);
+	case BENCH_BIND_UNBIND:
+		return bind_and_unbind(bench);
 	default:
 		return -ENOTTY;
 	}

@@ -46,6 +46,7 @@ enum vfio_pasid_bench_what {
 	BENCH_MAP_SG_UNMAP,
 	BENCH_ATTACH_DETACH,	/* another domain */
 	BENCH_DOMAIN,		/* allocates and frees one */
+	BENCH_BIND_UNBIND,	/* the calling process, for SVA */
 };
 
 struct vfio_pasid_bench_run {
