@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "pasid_device.h"
+#include "user_memory.h"
 
 static const struct limits allowed = {
 	1000, 1, PASID_LAST, 65535, 65535, 16384, true, false,
@@ -653,6 +654,42 @@ TEST_F(sva, attaching_meets_the_close_of_the_device)
 	EXPECT_EQ(NO_PASID_ENTRY,
 		  device_touch_anew(self->index, target.pasid,
 				    (uintptr_t)in_bss));
+}
+
+/* The kernel reads it: if it never comes, that is an error, and no signal. */
+static void *read_page(void *page)
+{
+	int fd = memfd_create("copy", MFD_CLOEXEC);
+	long ret = write(fd, page, 1);
+
+	close(fd);
+	return (void *)ret;
+}
+
+/* With page requests it does: sva_pri.c. */
+TEST_F(sva, a_page_that_does_not_come_keeps_nobody_from_detaching)
+{
+	long pasid = aux_create_process(self->fd);
+	struct fuse_file file;
+	pthread_t thread;
+	void *memory;
+
+	ASSERT_LT(0, pasid);
+	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
+	ASSERT_EQ(0, fuse_start(&file, FUSE_ROOT));
+	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file.fd, 0);
+	ASSERT_NE(MAP_FAILED, memory);
+	EXPECT_EQ(NO_PAGE_FIRST_STAGE, PEEK(pasid, memory));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_page, memory));
+	ASSERT_EQ(0, fuse_wait(&file, 10000));
+	EXPECT_EQ(NO_PAGE_FIRST_STAGE, PEEK(pasid, memory));
+	EXPECT_EQ(0, aux_detach(self->fd, pasid, self->group));
+	EXPECT_EQ(0, aux_destroy(self->fd, pasid));
+	device_stop(&self->device);
+	close_fd(&self->container.device);
+	EXPECT_EQ(0, count_of("attachments"));
+	fuse_abort(&file);
+	pthread_join(thread, NULL);
 }
 
 /* Lines of QEMU's trace since the last call that invalidate @pasid's IOTLB. */
