@@ -247,7 +247,8 @@ struct vfio_iommu_register_memory {
  *               VFIO_AUX_OWN_SPACE; PROCESS: also FIXED, or a window
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
  *               no address spaces for them; PROCESS: no open device has
- *               VFIO_PASID_CAP_SVA
+ *               VFIO_PASID_CAP_SVA, or the IOMMU driver refuses although it
+ *               has (AMD without amd_iommu=pgtbl_v2)
  *   ENODEV      PROCESS: no device is open that can use PASIDs
  *   ENOENT      FIXED: the process does not hold the number
  *   EBUSY       FIXED: the number has a space already; PROCESS: the container
@@ -330,7 +331,8 @@ struct vfio_iommu_aux_destroy {
  *
  *   EOPNOTSUPP  the group has no PASID-capable device, or several; its IOMMU
  *               driver cannot attach address spaces under a PASID; process
- *               space: the device has no VFIO_PASID_CAP_SVA
+ *               space: the device has no VFIO_PASID_CAP_SVA, or the IOMMU
+ *               driver refuses all the same
  *   ENODEV      the device is not open through this container
  *   ERANGE      the PASID is wider than the device can use
  *   EEXIST      the space is attached to the group already
