@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "pasid_device.h"
@@ -470,6 +472,32 @@ static void execute_another(int socket, void *arg)
 	execl("/bin/busybox", "busybox", "cat", NULL);
 }
 
+#define CORE	"/tmp/core"
+/* Not there in a kernel that dumps none, as the debug kernel. */
+#define PATTERN	"/proc/sys/kernel/core_pattern"
+
+static void dump_core(int socket, void *arg)
+{
+	const struct rlimit any = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (attach_and_hand_over(socket, *(int *)arg) ||
+	    setrlimit(RLIMIT_CORE, &any))
+		return;
+	write_file(PATTERN, CORE);
+	hear(socket);
+	abort();
+}
+
+static bool is_core(const char *path)
+{
+	char magic[4] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool found = read(fd, magic, 4) == 4 && !memcmp(magic, "\177ELF", 4);
+
+	close(fd);
+	return found && !unlink(path);
+}
+
 FIXTURE(sva_end) {
 	struct container container;
 	struct pasid_device device;
@@ -489,6 +517,10 @@ FIXTURE_VARIANT_ADD(sva_end, killed) {
 
 FIXTURE_VARIANT_ADD(sva_end, executes) {
 	.body = execute_another,
+};
+
+FIXTURE_VARIANT_ADD(sva_end, dumps_core) {
+	.body = dump_core,
 };
 
 FIXTURE_SETUP(sva_end)
@@ -531,6 +563,9 @@ TEST_F(sva_end, the_space_ends_with_the_process)
 		usleep(10 * 1000);
 	EXPECT_EQ(NO_PASID_ENTRY, PEEK(self->pasid, in_bss));
 	EXPECT_EQ(1, count_of("attachments"));
+	if (variant->body == dump_core && !access(PATTERN, F_OK)) {
+		EXPECT_TRUE(is_core(CORE));
+	}
 	if (!variant->killed)
 		peer_kill(&self->peer);
 	container_stop(&self->container, &self->device);
@@ -540,6 +575,36 @@ TEST_F(sva_end, the_space_ends_with_the_process)
 	EXPECT_EQ(NO_PASID_ENTRY,
 		  device_touch_anew(device_index(20, 0), self->pasid,
 				    (uintptr_t)in_bss));
+}
+
+TEST_F(sva, a_debugger_sees_what_the_device_sees)
+{
+	int fds[3], index = device_index(20, 1);
+	struct pasid_device device;
+	struct container theirs;
+	u64 seen = 0, value = 11;
+	struct peer peer;
+	long pasid;
+
+	ASSERT_LE(0, index);
+	ASSERT_EQ(0, peer_start(&peer, wait_with_it, &index));
+	ASSERT_EQ(0, receive_fds(peer.socket, fds, 3));
+	theirs = (struct container) { fds[0], fds[1], fds[2] };
+	pasid = hear(peer.socket);
+	ASSERT_EQ(0, device_start(&device, theirs.device));
+
+	ASSERT_EQ(0, ptrace(PTRACE_ATTACH, peer.pid, 0, 0));
+	ASSERT_EQ(peer.pid, waitpid(peer.pid, NULL, 0));
+	EXPECT_EQ(7, ptrace(PTRACE_PEEKDATA, peer.pid, in_bss, 0));
+	EXPECT_EQ(0, ptrace(PTRACE_POKEDATA, peer.pid, in_bss, 9));
+	EXPECT_EQ(DMA_DONE, device_peek(&device, pasid, (uintptr_t)in_bss));
+	device_get_data(&device, &seen, sizeof(seen));
+	EXPECT_EQ(9, seen);
+	device_set_data(&device, &value, sizeof(value));
+	EXPECT_EQ(DMA_DONE, device_touch(&device, pasid, (uintptr_t)in_bss));
+	EXPECT_EQ(11, ptrace(PTRACE_PEEKDATA, peer.pid, in_bss, 0));
+	peer_kill(&peer);
+	container_stop(&theirs, &device);
 }
 
 static long create_step(const void *arg)
