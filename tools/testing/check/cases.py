@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cases that need no plan."""
+
+from install import install
+from kernels import kernels
+
+from . import client, crates, demo, initramfs, lints
+from .builds import fresh_build, modinfo
+from .command import output_of
+from .project import SERIES
+
+
+def fresh(kernel):
+    return lambda: fresh_build(kernel=kernel)
+
+
+def static_cases(kind):
+    if kind == "debug":
+        return {"build/debug": fresh("debug")}
+    if kind == "long":
+        return {
+            "tools/fuzz": lambda: output_of("scripts/fuzz", 120),
+            "tools/run.program": demo.run_program,
+            **initramfs.CASES,
+        }
+    return {
+        **lints.CASES,
+        **crates.CASES,
+        **client.CASES,
+        **install.CASES,
+        **kernels.CASES,
+        "build/modinfo": modinfo,
+        **{f"build/{series}": fresh(series) for series in SERIES},
+    }
