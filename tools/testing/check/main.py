@@ -3,16 +3,18 @@
 
 import concurrent.futures
 import os
-import shutil
 
-from .builds import build_selftests
+from .builds import build_selftests, remove
 from .cases import static_cases
 from .guest import run_boot
 from .options import Options
 from .plan import make_plans
 from .project import TOP
 from .results import Results, read_skips
+from .times import Times
 from .wanted import pattern_filter
+
+TIMES = "times"
 
 
 class Run:
@@ -22,8 +24,11 @@ class Run:
         self.options = options
         self.pattern = pattern
         self.wanted = pattern_filter(pattern)
-        shutil.rmtree(options.logs, ignore_errors=True)
+        for old in options.logs.glob("*"):
+            if old.name != TIMES:
+                remove(old)
         self.results = Results(self.wanted, options.logs, read_skips())
+        self.times = Times(options.logs / TIMES)
         self.static = {name: run for name, run in static_cases(options.kind).items()
                        if self.wanted(name)}
         # The selftests are built for this one, so it goes before them.
@@ -32,19 +37,25 @@ class Run:
         self.folder = None
         self.plans = []
 
+    def case(self, name, function):
+        with self.times.of(name):
+            self.results.run(name, function)
+
     def boot(self, plan):
         """With --first, none when a case has failed."""
         if self.options.first and self.results.failed:
             return
-        run_boot(plan, self.results, self.options.kind, self.folder)
+        # How long a part takes says nothing of the whole.
+        with self.times.of(plan.title if plan.whole else f"{plan.title}, in part"):
+            run_boot(plan, self.results, self.options.kind, self.folder)
 
     def build_and_plan(self):
         def build():
             self.folder = build_selftests(self.options.kernel)
-        self.results.run("build/selftests", build)
+        self.case("build/selftests", build)
         if self.folder:
             self.plans = make_plans(self.folder / "selftests", self.wanted, self.results,
-                                    self.options.kind)
+                                    self.options.kind, self.times.before)
 
     def list(self):
         self.build_and_plan()
@@ -54,9 +65,10 @@ class Run:
 
     def all(self):
         for name, function in self.first.items():
-            self.results.run(name, function)
+            self.case(name, function)
         self.build_and_plan()
         self.run_side_by_side()
+        self.tell_times()
         if not any(self.results.counts.values()):
             print(f"no case matches T={self.pattern}; scripts/check --list names them")
             self.results.counts["not ok"] = 1
@@ -66,10 +78,15 @@ class Run:
     def run_side_by_side(self):
         workers = 1 if self.options.first else os.cpu_count()
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            work = [pool.submit(self.results.run, name, run) for name, run in self.static.items()]
+            work = [pool.submit(self.case, name, run) for name, run in self.static.items()]
             work += [pool.submit(self.boot, plan) for plan in self.plans]
             for done in concurrent.futures.as_completed(work):
                 done.result()
+
+    def tell_times(self):
+        for line in self.times.slowest():
+            self.results.note("slowest", line)
+        self.times.write()
 
 
 def main(usage, words):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What of each boot is to be run, and which of them first."""
 
+import math
 import shlex
 import sys
 
@@ -18,6 +19,7 @@ class Plan:
         self.title = f"boot/{boot.name}"
         self.script = []
         self.expected = {}
+        self.whole = True
         for program, *cases in boot.programs:
             known = cases_of(programs / program)
             names = cases or known
@@ -26,6 +28,7 @@ class Plan:
             if program in self.expected:
                 sys.exit(f"{boot.name}: {program} is there twice")
             chosen = self.chosen(program, names, wanted)
+            self.whole = self.whole and chosen == names
             if chosen:
                 self.expected[program] = chosen
                 self.script.append(self.command(program, [] if chosen == known else chosen))
@@ -56,13 +59,15 @@ class Plan:
         return any(line.startswith("export VFIO_PASID_") for line in self.boot.setup)
 
 
-def longest_first(plans):
-    """So that none is left at the end for one processor: first what is told how long it
-    takes, then by what they have to do."""
-    return sorted(plans, key=lambda plan: (not plan.told_how_long(), -len(plan.names())))
+def longest_first(plans, took):
+    """So that none is left at the end for one processor. By how long they took when they
+    last ran; before these, those of which that is not known: first what is told how long
+    it takes, then by what they have to do."""
+    return sorted(plans, key=lambda plan: (-took.get(plan.title, math.inf),
+                                           not plan.told_how_long(), -len(plan.names())))
 
 
-def make_plans(programs, wanted, results, kernel, folder=BOOTS):
+def make_plans(programs, wanted, results, kernel, took, folder=BOOTS):
     plans = []
     for boot in Boot.all(folder):
         try:
@@ -70,4 +75,4 @@ def make_plans(programs, wanted, results, kernel, folder=BOOTS):
                 plans.append(Plan(boot, programs, wanted))
         except Failed as failure:
             results.report("not ok", f"boot/{boot.name}", str(failure))
-    return longest_first([plan for plan in plans if plan.expected])
+    return longest_first([plan for plan in plans if plan.expected], took)
