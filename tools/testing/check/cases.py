@@ -7,7 +7,13 @@ from kernels import kernels
 from . import client, crates, demo, initramfs, lints
 from .builds import fresh_build, modinfo
 from .command import output_of
-from .project import SERIES
+from .project import SERIES, TOP
+
+
+def unit_tests():
+    """Of this package."""
+    output_of("python3", "-B", "-m", "unittest", "discover", "-q", "-s", "check", "-t", ".",
+              cwd=TOP / "tools/testing")
 
 
 def fresh(kernel):
@@ -27,6 +33,7 @@ def static_cases(kind):
         **lints.CASES,
         **crates.CASES,
         **client.CASES,
+        "tools/check": unit_tests,
         **install.CASES,
         **kernels.CASES,
         "build/modinfo": modinfo,
