@@ -35,7 +35,8 @@ def draw(file, title, x_title, ticks, lines):
                      show_x_guides=False, value_formatter=lambda y: f"{y:,.0f}")
     chart.uuid = file.stem
     chart.x_labels = [{"value": place(tick), "label": f"{tick:,}"} for tick in ticks]
-    chart.y_labels = [bottom * times for times in (1, 2, 5, 10, 20, 50, 100) if bottom * times <= top]
+    chart.y_labels = [bottom * times for times in (1, 2, 5, 10, 20, 50, 100)
+                      if bottom * times <= top]
     for name, points in lines:
         chart.add(name, [(place(x), y) for x, y in sorted(points.items())])
     file.write_bytes(chart.render())

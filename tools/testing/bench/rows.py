@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 HEAD = ("", "what", "ours", "peer", "", "of", "may be", "others")
 
-# Rows that cost more than they should: how much they do, and why, in instructions of a profile. What
-# costs even more is short.
-MAPPING = ("the mapping's node, allocated, zeroed and freed, is 500; finding the container, the space "
-           "and the memory 600; three locks each way, and the references, 300; the arguments 200; sums "
-           "for who looks 140; moving what is made to where it stays 300; the rest is a few each")
+# Rows that cost more than they should: how much they do, and why, in instructions of a profile.
+# What costs even more is short.
+MAPPING = ("the mapping's node, allocated, zeroed and freed, is 500; finding the container, the "
+           "space and the memory 600; three locks each way, and the references, 300; the arguments "
+           "200; sums for who looks 140; moving what is made to where it stays 300; the rest is a "
+           "few each")
 FREE = ("for each 64 numbers the tree loses a node, which is freed, and the number space is locked "
         "anew, so that others get their turn")
 SHIM = "finding the container of a handle, and keeping it meanwhile, is 130 for each ioctl"
@@ -24,8 +25,8 @@ LIMITS = {
     "free of a range, each number, dense": (7.7, FREE),
     "free of a range, each number, every 64th held": (0.43, FREE),
     "lookup of a process among 1":
-        (1.85, "a mutex, a tree, and two counts, of the uses and of the memory, where the list of the "
-               "2020 design has one of each"),
+        (1.85, "a mutex, a tree, and two counts, of the uses and of the memory, where the list of "
+               "the 2020 design has one of each"),
     "lookup of a process among 1,000":
         (1.55, "there are ten levels of the tree, of 14 instructions each"),
     "AUX_MAP+UNMAP 4K": (3000, MAPPING),
@@ -43,8 +44,8 @@ LIMITS = {
     "MAP_DMA+UNMAP_DMA 4K through the shim":
         (460, f"{SHIM}, and stock functions are rerouted to look whether memory is registered"),
     "waits for a lock of ours, two processes on two processors":
-        (5000, "a PASID is one for the whole machine, and so is the lock of the numbers: it is held "
-               "for some 100 instructions, and its holder waits for nothing"),
+        (5000, "a PASID is one for the whole machine, and so is the lock of the numbers: it is "
+               "held for some 100 instructions, and its holder waits for nothing"),
 }
 
 
@@ -122,7 +123,8 @@ def number_rows(v):
                   others={"2020": v[f"alloc.ioctl.{state}.2020"]})
     yield Row("growth of alloc+free in the kernel to 999,000 held", kernel["999000"], 2.1,
               kernel["0"], "itself, 0 held")
-    for state, title in (("below", "1 to 10,000 below 999,000 held"), ("one", "one number below these"),
+    for state, title in (("below", "1 to 10,000 below 999,000 held"),
+                         ("one", "one number below these"),
                          ("half", "300,000 to 600,000, every 2nd held")):
         yield Row(f"alloc+free in the kernel, {title}", v[f"alloc.kernel.range.{state}.ours"], 1.1,
                   kernel["half" if state == "half" else "999000"], "itself, all numbers")
@@ -139,8 +141,8 @@ def number_rows(v):
         yield Row(f"lookup of a process among {count:,}", look[count], 1.4, look[1],
                   "itself among 1", others={"2020": v[f"lookup.{count}.2020"]})
     for of, title in ((1, "dense"), (64, "every 64th held")):
-        yield Row(f"bytes for a number, {title}", v[f"memory.pasid.{of}.ours"], None, kind="at most",
-                  others={"2020": v[f"memory.pasid.{of}.2020"]})
+        yield Row(f"bytes for a number, {title}", v[f"memory.pasid.{of}.ours"], None,
+                  kind="at most", others={"2020": v[f"memory.pasid.{of}.2020"]})
 
 
 SIZES = ("4K", "2M", "1G")
@@ -189,7 +191,8 @@ def space_rows(v, mode, numbers):
     yield row("bytes for a mapping", v["memory.mapping.ours"], 98, kind="at most")
     # In second-stage tables each page is a flush of its own, for stock code as well.
     scattered = 0.5 if mode == "first-stage" else 0.6
-    for size, title, times in (("1G", "1 GiB, one page", 0.1), ("1G-of-2M", "1 GiB of 2M pages", 0.1),
+    for size, title, times in (("1G", "1 GiB, one page", 0.1),
+                               ("1G-of-2M", "1 GiB of 2M pages", 0.1),
                                ("64M-scattered", "64M scattered", scattered)):
         yield row(f"a ninth container maps {title}", v[f"own.map.{size}.ours"], times,
                   v[f"stock.map_dma.{size}.stock"], "stock MAP_DMA")
@@ -221,7 +224,8 @@ def process_rows(v):
     nothing = v["ioctl.nothing"]
     yield Row("AUX_ATTACH+DETACH of a process space", v["process.attach.ours"], 1.15,
               v["process.attach.bare"] + 2 * nothing, "iommu_sva_bind+unbind, 2 empty ioctls")
-    yield Row("AUX_CREATE+DESTROY of a process space", v["process.create.ours"], None, kind="at most")
+    yield Row("AUX_CREATE+DESTROY of a process space", v["process.create.ours"], None,
+              kind="at most")
     yield Row("a page comes and goes, the process attached", v["process.munmap.attached"], None,
               v["process.munmap.plain"], "itself, not attached")
     yield Row("flushes of munmap(), the process attached", v["flush.munmap.attached"], 2,
@@ -267,8 +271,8 @@ def wait_rows(v):
     ours = sum(count for taker, count in v["waits"].items() if is_lock_of_ours(taker))
     yield Row("waits for a lock of ours, two processes on two processors", ours, 0, kind="at most",
               others={"for the kernel's": sum(v["waits"].values()) - ours})
-    yield Row("AUX_MAP+UNMAP 4K beside a process that unmaps, which is attached", v["beside.attached"],
-              None, v["beside.plain"], "the same, not attached")
+    yield Row("AUX_MAP+UNMAP 4K beside a process that unmaps, which is attached",
+              v["beside.attached"], None, v["beside.plain"], "the same, not attached")
     for name, spent in v.items():
         if name.startswith("wall."):
             yield Row(f"nanoseconds of {name.removeprefix('wall.')} beside another process", spent,

@@ -118,7 +118,8 @@ def kernel_source():
     done = subprocess.run([TOP / "scripts/kernel-tree", "--show", "source", KERNEL], check=True,
                           stdout=subprocess.PIPE, text=True)
     source = Path(done.stdout.strip())
-    series = re.findall(r"^(?:VERSION|PATCHLEVEL) = (\d+)$", (source / "Makefile").read_text(), re.M)
+    series = re.findall(r"^(?:VERSION|PATCHLEVEL) = (\d+)$", (source / "Makefile").read_text(),
+                        re.M)
     return source if ".".join(series) == PAGES_KERNEL else None
 
 
@@ -133,7 +134,8 @@ def defines_rust(text, name):
     kind, _, method = name.rpartition("::")
     impl = re.compile(r"^(?:unsafe )?impl\b[^{]*\{$.*?^\}$", re.S | re.M)
     if kind:
-        head = re.compile(rf"^(?:unsafe )?impl(?:<[^{{]*?>)? (?:[^{{]* for )?{kind}\b[^{{]*\{{$", re.M)
+        head = re.compile(rf"^(?:unsafe )?impl(?:<[^{{]*?>)? (?:[^{{]* for )?{kind}\b[^{{]*\{{$",
+                          re.M)
         parts = [block[0] for block in impl.finditer(text) if head.match(block[0])]
     else:
         parts = [impl.sub("", text)]

@@ -132,13 +132,15 @@ def source_of_another_version():
         kernels = folder / "vfio-pasid/linux" / SUITE
         shutil.copytree(cache / "apt/lists", kernels / "apt/lists")
         (folder / "apt-cache").write_text(
-            "#!/bin/sh\ncase $* in\n*' madison linux-source-'*) echo 'linux-source | 1.2-3 | here' ;;\n"
+            "#!/bin/sh\ncase $* in\n"
+            "*' madison linux-source-'*) echo 'linux-source | 1.2-3 | here' ;;\n"
             f"*) exec {shutil.which('apt-cache')} \"$@\" ;;\nesac\n")
         (folder / "apt-cache").chmod(0o755)
+        series = re.escape(SERIES[0])
         output = refuses("scripts/kernel-tree", SERIES[0], XDG_CACHE_HOME=folder,
                          PATH=f"{folder}:{os.environ['PATH']}",
-                         why=rf"linux-source-{re.escape(SERIES[0])} has no version {re.escape(SERIES[0])}\.",
-                         what=rf"KERNEL={re.escape(SERIES[0])} takes the newest[\s\S]*there: 1\.2-3")
+                         why=rf"linux-source-{series} has no version {series}\.",
+                         what=rf"KERNEL={series} takes the newest[\s\S]*there: 1\.2-3")
         assert "kernel and source" not in output, output
 
 
@@ -176,7 +178,8 @@ def own_tree_that_is_none():
 def own_tree_of_another_rustc():
     with scratch() as folder:
         made = own_tree(Path(folder))
-        change(made / ".config", "^CONFIG_RUSTC_VERSION_TEXT=.*", 'CONFIG_RUSTC_VERSION_TEXT="rustc 1.2.3"')
+        change(made / ".config", "^CONFIG_RUSTC_VERSION_TEXT=.*",
+               'CONFIG_RUSTC_VERSION_TEXT="rustc 1.2.3"')
         refuses("make", KDIR=made, why="built with rustc 1.2.3, and here is rustc 1",
                 what="install that rustc")
 
@@ -261,7 +264,8 @@ class Machine:
         self.bin = folder / "bin"
         for new in (self.boot, self.sys, self.bin):
             new.mkdir()
-        self.program("uname", "#!/bin/sh\ncase $1 in -v) echo other ;; *) echo other-amd64 ;; esac\n")
+        self.program("uname", "#!/bin/sh\n"
+                     "case $1 in -v) echo other ;; *) echo other-amd64 ;; esac\n")
         self.run("depmod", self.release)
 
     @staticmethod
@@ -350,7 +354,8 @@ def removed_from_the_kernels_that_are_named():
         other = machine.modules / "7.2.99-amd64/updates/vfio_pasid.ko.xz"
         other.write_text("")
         machine.run("make", "install", KERNEL=KERNEL)
-        for name, left in (("9.9", OURS), (machine.release[:3] + ".", OURS), (machine.release, STOCK)):
+        for name, left in (("9.9", OURS), (machine.release[:3] + ".", OURS),
+                           (machine.release, STOCK)):
             machine.run("make", "uninstall", f"KERNEL={name}")
             assert machine.taken() == left and other.exists(), name
         machine.run("make", "uninstall", "KERNEL=7.2")
@@ -456,7 +461,8 @@ def for_another_machine():
         machine = Machine(folder)
         target = Path(folder) / "other"
         machine.run("make", "install", KERNEL=KERNEL, INSTALL_MOD_PATH=target)
-        found = sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file())
+        found = sorted(str(file.relative_to(target))
+                       for file in target.rglob("*") if file.is_file())
         assert found == sorted(f"lib/modules/{machine.release}/{name}" for name in OURS), found
         assert machine.taken() == STOCK
         machine.run("make", "uninstall", INSTALL_MOD_PATH=target)
@@ -488,7 +494,8 @@ def headers_installed_and_removed():
     with scratch() as folder:
         machine = Machine(folder)
         (machine.tree / "program.c").write_text(
-            "#include <linux/vfio_pasid.h>\nint main(void) { return VFIO_IOMMU_PASID_REQUEST == 0; }\n")
+            "#include <linux/vfio_pasid.h>\n"
+            "int main(void) { return VFIO_IOMMU_PASID_REQUEST == 0; }\n")
         output = machine.run("sh", "-ec", """
             ! pkg-config --exists vfio-pasid
             make headers_install
@@ -520,7 +527,8 @@ def guest(folder, *options, command):
 @case
 def modprobe_takes_what_was_installed():
     with scratch() as folder:
-        output = guest(folder, command="modprobe vfio_iommu_type1; ls /sys/module/vfio_pasid/holders; "
+        output = guest(folder, command="modprobe vfio_iommu_type1; "
+                       "ls /sys/module/vfio_pasid/holders; "
                        "cat /sys/module/vfio_iommu_type1/version")
         version = (TOP / "VERSION").read_text().strip()
         assert output.split()[-2:] == ["vfio_iommu_type1", version], output
