@@ -5,7 +5,7 @@
  * ECAP.SMPWC, nor CAP.FS5LP, but nobody asks it to walk: a pasid-device does so,
  * with --walks-processes. Loads in a machine with such devices only.
  */
-#include <linux/dmi.h>
+#include <linux/acpi.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -31,7 +31,8 @@ static int __init sva_init(void)
 	struct pci_dev *pdev = NULL;
 	int found = 0;
 
-	if (!dmi_match(DMI_SYS_VENDOR, "QEMU"))
+	/* The fw_cfg device of QEMU's machines (hw/i386/fw_cfg.c). */
+	if (!acpi_dev_present("QEMU0002", NULL, -1))
 		return -ENODEV;
 	while ((pdev = pci_get_device(0x1234, 0x5041, pdev))) {
 		struct intel_iommu *iommu = unit_of(pdev);
