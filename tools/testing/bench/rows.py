@@ -12,40 +12,41 @@ HEAD = ("", "what", "ours", "peer", "", "of", "may be", "others")
 
 # Rows that cost more than they should: how much they do, and why, in instructions of a profile.
 # What costs even more is short.
-MAPPING = ("the mapping's node, allocated, zeroed and freed, is 500; finding the container, the "
-           "space and the memory 600; three locks each way, and the references, 300; the arguments "
-           "200; sums for who looks 140; moving what is made to where it stays 300; the rest is a "
-           "few each")
-FREE = ("for each 64 numbers the tree loses a node, which is freed, and the number space is locked "
-        "anew, so that others get their turn")
-SHIM = "finding the container of a handle, and keeping it meanwhile, is 130 for each ioctl"
+MAPPING = ("allocating, zeroing and freeing the mapping's node takes 500; finding the container, "
+           "the space and the memory 600; three locks each way and the references 300; the "
+           "arguments 200; the sums for readers 140; moving the mapping to its place 300; the rest "
+           "takes a few each")
+FREE = ("for each 64 numbers, a node of the tree is freed, and the number space is locked anew, so "
+        "that others get their turn")
+SHIM = "finding the container of a handle and keeping it meanwhile takes 130 for each ioctl"
 LIMITS = {
     "growth of alloc+free in the kernel to 999,000 held":
-        (2.3, "the tree of a process that holds so many is 24 levels deep, and is searched twice"),
+        (2.3, "the tree of a process with so many numbers is 24 levels deep, and is searched twice"),
     "free of a range, each number, dense": (7.7, FREE),
     "free of a range, each number, every 64th held": (0.43, FREE),
     "lookup of a process among 1":
-        (1.85, "a mutex, a tree, and two counts, of the uses and of the memory, where the list of "
-               "the 2020 design has one of each"),
+        (1.85, "it takes a mutex, a tree and two counts, of the uses and of the memory; the 2020 "
+               "design takes a mutex, a list and one count"),
     "lookup of a process among 1,000":
-        (1.55, "there are ten levels of the tree, of 14 instructions each"),
+        (1.55, "the tree has ten levels, of 14 instructions each"),
     "AUX_MAP+UNMAP 4K": (3000, MAPPING),
     "AUX_MAP+UNMAP 2M": (3000, MAPPING),
     "AUX_MAP+UNMAP 1G": (3000, MAPPING),
     "REGISTER 4K":
-        (3.6, "what does not depend on the size: five allocations are 1,200, the notifier 300, the "
-              "charge 250; the rest is spent on the ranges of the process and of the container"),
+        (3.6, "this part does not depend on the size: five allocations take 1,200, the notifier "
+              "300, the charge 250; the ranges of the process and of the container take the rest"),
     "AUX_ATTACH+DETACH":
         (1.28, "two ioctls find the space and the device, count against the limits, and make and "
                "free a node"),
-    "AUX_CREATE+DESTROY": (1.37, "six allocations, and listing the reserved regions of the group"),
+    "AUX_CREATE+DESTROY":
+        (1.37, "it makes six allocations, and lists the reserved regions of the group"),
     "VFIO_CHECK_EXTENSION through the shim": (170, SHIM),
     "a stock ioctl that fails through the shim": (170, SHIM),
     "MAP_DMA+UNMAP_DMA 4K through the shim":
         (460, f"{SHIM}, and stock functions are rerouted to look whether memory is registered"),
     "waits for a lock of ours, two processes on two processors":
-        (5000, "a PASID is one for the whole machine, and so is the lock of the numbers: it is "
-               "held for some 100 instructions, and its holder waits for nothing"),
+        (5000, "PASIDs are unique in the whole machine, so the numbers have one lock: it is held "
+               "for some 100 instructions, and its holder waits for nothing"),
 }
 
 
