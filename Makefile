@@ -36,46 +36,46 @@ headers_install: ## put the uapi header below /usr/local/include/vfio-pasid, as 
 uninstall: ## remove what install and headers_install have put there, as root
 	@scripts/install --uninstall
 
-tool: ## build vfio-pasid, which tells what is there, what to change, who holds it
+tool: ## build the program vfio-pasid, in build/vfio-pasid
 	@scripts/tool
 
-run: ## boot the modules in QEMU and see what they do, or run PROGRAM there
+run: ## boot the modules in QEMU and show what they do, or run PROGRAM there
 	@scripts/run $(PROGRAM)
 
-check: ## lints, builds, tests in guests
+check: ## run lints, builds, and tests in guests
 	@scripts/check
 
-check-debug: ## the tests again, in a kernel that looks for bugs (KASAN, lockdep, ...)
+check-debug: ## run the tests again, in a kernel that looks for bugs (KASAN, lockdep, ...)
 	@scripts/check --debug
 
-check-long: ## what takes minutes: modules 1,000 times, fuzzing for long
+check-long: ## tests that take minutes: modules 1,000 times, long fuzzing
 	@scripts/check --long
 
-check-mutants: ## that the tests find bugs: plants some
+check-mutants: ## plant bugs, and see that the tests find them
 	@scripts/check-mutants
 
-dist: ## the source as tarballs, in build/dist
+dist: ## make tarballs of the source, in build/dist
 	@scripts/deb --dist
 
-deb: ## Debian packages, in build/deb
+deb: ## make Debian packages, in build/deb
 	@scripts/deb
 
-check-packages: ## the Debian packages: install, boot, upgrade, purge
+check-packages: ## test the Debian packages: install, boot, upgrade, purge
 	@scripts/check-packages
 
-check-kernels: ## make check with each kernel, and the table of README
+check-kernels: ## run make check with each kernel, and write the table of README
 	@scripts/check-kernels
 
-check-all: ## all of these, one after another, and the sum
+check-all: ## run all of these, one after another, and print the sum
 	@scripts/check-all
 
-bench: ## count what it costs, beside what others cost
+bench: ## count what it costs, compared with others
 	@scripts/bench
 
-bench-publish: ## the same, into Documentation/performance.rst
+bench-publish: ## the same, and write Documentation/performance.rst
 	@scripts/bench --publish
 
-docs: ## the pages, kernel-doc and rustdoc as HTML, in build/docs/html
+docs: ## make HTML of the pages, kernel-doc and rustdoc, in build/docs/html
 	@scripts/docs
 
 readme: ## put what vfio-pasid says in a guest into README.md
@@ -91,7 +91,7 @@ clean: ## remove what was built
 clean-cache: ## remove build root, kernel trees and everything else that can be made again
 	@scripts/clean-cache
 
-fuzz: ## look for input that the test device and the witness do not take, for a minute each
+fuzz: ## fuzz the test device and the witness, for a minute each
 	@scripts/fuzz
 
 .PHONY: all bench bench-publish check check-all check-debug check-kernels check-long check-mutants check-packages clean clean-cache deb dist docs fuzz help headers_install install modules readme run tool uninstall update

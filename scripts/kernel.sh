@@ -47,19 +47,19 @@ tested_series() {
 config_fits() {
 	local symbol
 	if ! grep -q '^CONFIG_RUST=y' "$2"; then
-		echo "$1 was built without CONFIG_RUST, so that it takes no Rust modules"
+		echo "$1 was built without CONFIG_RUST, so it takes no Rust modules"
 		echo "Debian's kernels have it from 7.2 on: KERNEL=7.3"
 		return 1
 	fi
 	for symbol in VFIO_CONTAINER VFIO_GROUP; do
 		grep -q "^CONFIG_$symbol=y" "$2" || {
-			echo "$1 was built without CONFIG_$symbol, so that it has no VFIO containers"
+			echo "$1 was built without CONFIG_$symbol, so it has no VFIO containers"
 			echo "take a kernel that has it, such as Debian's"
 			return 1
 		}
 	done
 	if ! grep -q '^CONFIG_VFIO_IOMMU_TYPE1=m' "$2"; then
-		echo "$1 does not have type1 as a module (CONFIG_VFIO_IOMMU_TYPE1=m), which could be replaced"
+		echo "$1 does not have type1 as a module (CONFIG_VFIO_IOMMU_TYPE1=m), so it cannot be replaced"
 		echo "take a kernel that has it, such as Debian's"
 		return 1
 	fi

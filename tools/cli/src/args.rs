@@ -9,19 +9,19 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// What follows the man page's own sections, and `--help`.
 const AFTER: &str = "\
 Exit status:
-  0  done; of doctor: all is well
+  0  done; doctor: all is well
   1  it could not be done: the message says why, and what to do
   2  the command line was wrong
-  3  of doctor: something could be better
-  4  of doctor: something does not work
+  3  doctor: something could be better
+  4  doctor: something does not work
 
 Without root, status and doctor say what they can, and what they could not see. list and trace
 need root. demo needs the group of the device (a udev rule gives it to a user) and enough locked
 memory (LimitMEMLOCK= of systemd, or ulimit -l).
 
-Devices are given to vfio-pci by other programs, such as driverctl; this one changes no driver.";
+This program changes no driver. Use another one, such as driverctl, to give devices to vfio-pci.";
 
-/// PASIDs for VFIO containers: what is there, what to change, and who holds it.
+/// PASIDs for VFIO containers: tells what is on this machine, what to change, and who holds what.
 #[derive(Debug, Parser)]
 #[command(name = "vfio-pasid", version, after_help = AFTER, max_term_width = 100)]
 pub struct Args {
@@ -36,55 +36,56 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What is: modules, IOMMU, limits, and the PASIDs of each device, or why it has none.
+    /// Describe the machine: modules, IOMMU, limits, and the PASIDs of each device, or why it has
+    /// none.
     Status {
-        /// One line of JSON; `vfio-pasid schema status` describes it.
+        /// Print one line of JSON; `vfio-pasid schema status` describes it.
         #[arg(long)]
         json: bool,
     },
-    /// Who holds it: processes, with their PASIDs, memory, containers and spaces.
+    /// Tell who holds what: processes, with their PASIDs, memory, containers and spaces.
     List {
-        /// One line of JSON; `vfio-pasid schema list` describes it.
+        /// Print one line of JSON; `vfio-pasid schema list` describes it.
         #[arg(long)]
         json: bool,
-        /// Again, every so many seconds, until Ctrl-C.
+        /// Repeat the list every so many seconds, until Ctrl-C.
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
               value_parser = clap::value_parser!(u16).range(1..))]
         watch: Option<u16>,
-        /// All ranges and spaces, also of those who have many.
+        /// List all ranges and spaces, even if a process has many.
         #[arg(long)]
         all: bool,
     },
-    /// What to change: each line is ok, or says what to do.
+    /// Tell what to change: each line is ok, or says what to do.
     Doctor {
-        /// One line of JSON; `vfio-pasid schema doctor` describes it.
+        /// Print one line of JSON; `vfio-pasid schema doctor` describes it.
         #[arg(long)]
         json: bool,
-        /// Only what is not ok; nothing if all is well. The exit status is the same.
+        /// Print only what is not ok, and nothing if all is well. The exit status is the same.
         #[arg(long, short, conflicts_with = "json")]
         quiet: bool,
-        /// Write all that a bug report wants to this file too.
+        /// Also write everything that a bug report needs to this file.
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
     },
-    /// What happens: the tracepoints, in words, until Ctrl-C.
+    /// Tell what happens: print the tracepoints in words, until Ctrl-C.
     Trace {
-        /// A line of JSON each; `vfio-pasid schema trace` describes it.
+        /// Print a line of JSON for each event; `vfio-pasid schema trace` describes it.
         #[arg(long)]
         json: bool,
     },
-    /// Shows it with a device that is bound to vfio-pci: takes a PASID, makes and attaches a space,
-    /// maps memory, tells, and undoes all of it.
+    /// Try it with a device that is bound to vfio-pci: take a PASID, make and attach a space, map
+    /// memory, ask for the state, and undo all of it.
     ///
-    /// Opening the device resets it, as the kernel does for everybody who opens it. Otherwise
-    /// nothing is reset, unbound or loaded.
+    /// The kernel resets a device whenever it is opened through VFIO. Nothing else is reset, unbound
+    /// or loaded.
     Demo {
         /// The PCI address of the device.
         device: vfio_pasid::PciFunction,
     },
-    /// The JSON schema of an answer.
+    /// Print the JSON schema of what a command prints with --json.
     Schema {
-        /// Of which command.
+        /// The command.
         of: Answer,
     },
     /// Write the man page and the completions into a folder.

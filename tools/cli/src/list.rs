@@ -73,7 +73,7 @@ fn print(held: &Held, all: bool) {
     if !held.one_moment {
         line(styled(
             FAIR,
-            "things come and go faster than they can be read: this is not of one moment",
+            "things come and go faster than they can be read, so this list is not of one moment",
         ));
     }
 }

@@ -66,16 +66,16 @@ reasons! {
         "another slot, or switch ACS on in the firmware";
     /// The IOMMU walks no tables of processes.
     NoProcessTables => "the IOMMU cannot walk the tables of processes",
-        "none: it takes a VT-d with SMPWC, and with 1 GiB pages if the processor has them";
+        "none: this needs a VT-d with SMPWC, and with 1 GiB pages if the processor has them";
     /// The processor's tables have five levels.
     FiveLevels => "the processor's tables have 5 levels, and the IOMMU walks 4",
-        "boot with no5lvl, which gives processes 4";
+        "boot with no5lvl: then processes have 4 levels";
     /// AMD's, with the tables that it uses by itself.
     AmdTables => "AMD's IOMMU driver attaches processes only beside tables of version 2",
         "boot with amd_iommu=pgtbl_v2; vfio-pasid was tried with VT-d only";
     /// No CONFIG_IOMMU_SVA.
     NoSva => "the kernel was built without CONFIG_IOMMU_SVA",
-        "boot a kernel that has it: Debian's for amd64 have";
+        "boot a kernel that has it, such as Debian's for amd64";
     /// No ATS capability.
     NoAts => "the device has no ATS",
         "none: a device must keep translations to use the addresses of a process";
@@ -87,10 +87,10 @@ reasons! {
         "none: VT-d must have PRS for such a device";
     /// Root has not allowed process spaces.
     ProcessSpaceOff => "process_space is off",
-        "process_space=1 of vfio_pasid, after 'A space that is the process' of the user guide: all users of IOMMUs bear its cost";
+        "read 'A space that is the process' in the user guide, then set process_space=1 of vfio_pasid: all users of IOMMUs bear its cost";
     /// Root has not allowed them for devices with PRI.
     ProcessSpacePriOff => "process_space_pri is off, and the device may request pages",
-        "process_space_pri=1 of vfio_pasid, after 'A space that is the process' of the user guide: closing a device may then take for ever";
+        "read 'A space that is the process' in the user guide, then set process_space_pri=1 of vfio_pasid: closing a device may then take for ever";
     /// Several in the group.
     SeveralInGroup => "several devices of the IOMMU group have PASIDs",
         "another slot, where the device has an IOMMU group of its own";
@@ -113,17 +113,17 @@ reasons! {
     StockNext => "modprobe would load the kernel's own vfio_iommu_type1",
         "install vfio-pasid for this kernel: sudo make KERNEL=$(uname -r) install, then sudo depmod";
     /// Built for another kernel.
-    StaleBuild => "vfio-pasid is installed for other kernels, not for the one that runs",
+    StaleBuild => "vfio-pasid is installed for other kernels, but not for the running one",
         "build and install it for this one: make KERNEL=$(uname -r) && sudo make KERNEL=$(uname -r) install";
     /// The loaded one is not the installed one.
-    OtherBuild => "another build of it is loaded than modprobe would load",
+    OtherBuild => "the loaded build is not the one that modprobe would load",
         "end the programs that use VFIO, then: sudo modprobe -r vfio_iommu_type1 vfio_pasid && sudo modprobe vfio_iommu_type1";
     /// The initramfs has the stock type1.
     InitramfsStock => "the initramfs has the kernel's own vfio_iommu_type1, which is then loaded at boot",
         "sudo update-initramfs -u";
     /// No CONFIG_RUST.
     NoRust => "the kernel was built without CONFIG_RUST",
-        "boot a kernel that has it: Debian's 7.2 and 7.3 have";
+        "boot a kernel that has it, such as Debian's 7.2 or 7.3";
     /// No container.
     NoContainer => "the kernel was built without CONFIG_VFIO_CONTAINER",
         "boot a kernel that has the VFIO container";

@@ -430,7 +430,7 @@ def not_what_was_built_for_another_build():
         machine.program("uname", "#!/bin/sh\necho other\n")
         machine.run("make", "install", KDIR=made)
         change(made / "Module.symvers", r"\Z", "0x00000000\tnone\tvmlinux\tEXPORT_SYMBOL\t\n")
-        machine.refuses("make", "install", KDIR=made, why="built again since the modules were",
+        machine.refuses("make", "install", KDIR=made, why="built again after the modules",
                         what="make KDIR=")
 
 

@@ -67,13 +67,13 @@ fn advice(call: &str, errno: Errno) -> Option<&'static str> {
         (_, Errno::ENOTTY) => {
             "the kernel's own type1 is loaded: load vfio_iommu_type1 of vfio-pasid"
         }
-        (_, Errno::EPERM) => "only the process that called VFIO_SET_IOMMU may",
+        (_, Errno::EPERM) => "only the process that called VFIO_SET_IOMMU may do this",
         ("PASID_REQUEST", Errno::ENOSPC) => {
-            "quota or range is used up: VFIO_IOMMU_PASID_INFO tells the quota"
+            "the quota or the range is used up: VFIO_IOMMU_PASID_INFO tells the quota"
         }
         ("PASID_REQUEST", Errno::EBUSY) => "a number has an aux space: destroy that first",
         ("REGISTER_MEMORY", Errno::EEXIST) => {
-            "it overlaps registered memory, and is not the same or has other flags or pages"
+            "it overlaps registered memory that is not the same, or that has other flags or pages"
         }
         ("REGISTER_MEMORY", Errno::EFAULT) => {
             "not mapped, not writable, or of a kind that cannot be pinned: use anonymous memory, \
@@ -88,7 +88,7 @@ fn advice(call: &str, errno: Errno) -> Option<&'static str> {
         ("UNREGISTER_MEMORY", Errno::EBUSY) => "it is mapped: unmap it first",
         ("AUX_ATTACH", Errno::ENODEV) => "the device is not open: open it first",
         ("AUX_CREATE" | "AUX_ATTACH", Errno::EOPNOTSUPP) => {
-            "no device here that can use PASIDs, or have a process space: VFIO_IOMMU_PASID_INFO tells \
+            "no device here can use PASIDs, or have a process space: VFIO_IOMMU_PASID_INFO tells \
              the width, and what is missing"
         }
         ("AUX_MAP", Errno::ENOENT) => {
