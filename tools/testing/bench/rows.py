@@ -21,7 +21,8 @@ FREE = ("for each 64 numbers, a node of the tree is freed, and the number space 
 SHIM = "finding the container of a handle and keeping it meanwhile takes 130 for each ioctl"
 LIMITS = {
     "growth of alloc+free in the kernel to 999,000 held":
-        (2.3, "the tree of a process with so many numbers is 24 levels deep, and is searched twice"),
+        (2.3, "the tree of a process with so many numbers is 24 levels deep, and is searched "
+              "twice"),
     "free of a range, each number, dense": (7.7, FREE),
     "free of a range, each number, every 64th held": (0.43, FREE),
     "lookup of a process among 1":
