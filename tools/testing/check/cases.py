@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The cases that need no plan."""
 
+from docs import docs
 from install import install
 from kernels import kernels
 
@@ -31,6 +32,7 @@ def static_cases(kind):
         }
     return {
         **lints.CASES,
+        **docs.CASES,
         **crates.CASES,
         **client.CASES,
         "tools/check": unit_tests,
