@@ -16,7 +16,7 @@ void map_touch_and_unmap(void)
 
 	if (memory == MAP_FAILED)
 		give_up("mmap()", -1);
-	*(volatile char *)memory = 1;
+	__atomic_store_n(memory, 1, __ATOMIC_RELAXED);
 	if (munmap(memory, PAGE))
 		give_up("munmap()", -1);
 }
