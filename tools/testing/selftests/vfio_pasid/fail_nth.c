@@ -492,6 +492,9 @@ TEST_F_TIMEOUT(fail_nth, process_space, PATIENCE)
 	machine.fd = machine.container.fd;
 	machine.group = group_number(machine.index);
 
+	/* The number, which stays with the process, is a part of each state. */
+	ASSERT_LT(0, create_process());
+	ASSERT_EQ(0, destroy_process());
 	ASSERT_SURVIVES(&steps[0]);
 	ASSERT_LT(0, create_process());
 	ASSERT_SURVIVES(&steps[1]);
