@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 
 #include "pasid_device.h"
-#include "user_memory.h"
 
 static const struct limits allowed = {
 	1000, 1, PASID_LAST, 65535, 65535, 16384, true, false,
@@ -718,53 +717,6 @@ TEST_F(sva, attaching_meets_the_close_of_the_device)
 	EXPECT_EQ(NO_PASID_ENTRY,
 		  device_touch_anew(self->index, target.pasid,
 				    (uintptr_t)in_bss));
-}
-
-struct slow_map {
-	int fd;
-	void *page;
-};
-
-/* Stock type1 keeps the mmap_lock until the page is there, or is an error. */
-static void *map_slowly(void *arg)
-{
-	const struct slow_map *slow = arg;
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ,
-		.vaddr = (uintptr_t)slow->page,
-		.size = PAGE,
-	};
-
-	return (void *)call(slow->fd, VFIO_IOMMU_MAP_DMA, &map);
-}
-
-/* With page requests it does: sva_pri.c. */
-TEST_F(sva, a_page_that_does_not_come_keeps_nobody_from_detaching)
-{
-	long pasid = aux_create_process(self->fd);
-	struct container other;
-	struct slow_map map;
-	struct fuse_file file;
-	pthread_t thread;
-	void *memory;
-
-	ASSERT_LT(0, pasid);
-	ASSERT_EQ(0, aux_attach(self->fd, pasid, self->group));
-	ASSERT_EQ(0, container_open_device(&other, device_index(20, 1)));
-	ASSERT_EQ(0, fuse_start(&file, FUSE_ROOT));
-	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file.fd, 0);
-	ASSERT_NE(MAP_FAILED, memory);
-	map = (struct slow_map) { other.fd, memory };
-	ASSERT_EQ(0, pthread_create(&thread, NULL, map_slowly, &map));
-	ASSERT_EQ(0, fuse_wait(&file, 10000));
-	EXPECT_EQ(NO_PAGE_FIRST_STAGE, PEEK(pasid, memory));
-	EXPECT_EQ(0, aux_detach(self->fd, pasid, self->group));
-	EXPECT_EQ(0, aux_destroy(self->fd, pasid));
-	EXPECT_EQ(0, count_of("attachments"));
-	fuse_abort(&file);
-	pthread_join(thread, NULL);
-	container_close(&other);
 }
 
 /* Lines of QEMU's trace since the last call that invalidate @pasid's IOTLB. */

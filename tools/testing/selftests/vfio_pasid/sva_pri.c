@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Process spaces on a device that asks for pages: what it is given, and what it
- * is not; what comes of many requests while the process changes its memory; and
- * what it costs, for which root must allow it: who waits for whom.
+ * is not, and what comes of many requests while the process changes its memory.
  */
 #include <kselftest_harness.h>
 
@@ -11,7 +10,6 @@
 #include <sys/wait.h>
 
 #include "pasid_device.h"
-#include "user_memory.h"
 
 /* What the driver of VT-d has room for, less one (PRQ_DEPTH). */
 #define QUEUE	2047
@@ -249,71 +247,6 @@ TEST_F(sva_pri, EOPNOTSUPP_unless_root_allows_page_requests)
 	ASSERT_EQ(0, container_open_device(&self->container,
 					   device_index(8, 0)));
 	EXPECT_LT(0, aux_create_process(self->container.fd));
-}
-
-struct step {
-	struct pasid_device *device;
-	int fd;
-	u32 group;
-	u32 pasid;
-	u64 address;
-	bool may_start;
-	long result;
-	bool done;
-};
-
-static void *peek(void *arg)
-{
-	struct step *step = arg;
-
-	step->result = device_peek(step->device, step->pasid, step->address);
-	__atomic_store_n(&step->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static void *detach(void *arg)
-{
-	struct step *step = arg;
-
-	while (!__atomic_load_n(&step->may_start, __ATOMIC_ACQUIRE))
-		usleep(1000);
-	step->result = aux_detach(step->fd, step->pasid, step->group);
-	__atomic_store_n(&step->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-/*
- * Why root must allow it: a page that is never served keeps whoever detaches.
- * Here that is the process itself; it would be anyone on this IOMMU.
- */
-TEST_F(sva_pri, detaching_waits_for_pages_of_the_device)
-{
-	struct step waits = {
-		.device = &self->device, .fd = self->fd, .group = self->group,
-		.pasid = self->pasid,
-	};
-	struct step asks = waits;
-	pthread_t threads[2];
-	struct fuse_file file;
-	void *memory;
-
-	ASSERT_EQ(0, fuse_start(&file, FUSE_ROOT));
-	memory = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file.fd, 0);
-	ASSERT_NE(MAP_FAILED, memory);
-	asks.address = (uintptr_t)memory;
-	/* Whoever serves the page has the mmap_lock: no new threads then. */
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, detach, &waits));
-	ASSERT_EQ(0, pthread_create(&threads[0], NULL, peek, &asks));
-	ASSERT_EQ(0, fuse_wait(&file, 10000));
-	__atomic_store_n(&waits.may_start, true, __ATOMIC_RELEASE);
-	sleep(1);
-	EXPECT_FALSE(__atomic_load_n(&waits.done, __ATOMIC_ACQUIRE));
-	fuse_abort(&file);
-	for (int i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
-	EXPECT_EQ(0, waits.result);
-	EXPECT_NE(DMA_DONE, asks.result);
-	EXPECT_EQ(0, count_of("attachments"));
 }
 
 TEST_HARNESS_MAIN
