@@ -72,13 +72,12 @@ impl Invalidation {
         if low & 0xf != TYPE || (low >> 9) & 7 != 0 {
             return None;
         }
-        // The lowest bit of the address that is 0 says how many pages.
+        // The lowest bit of the address that is 0 says how many pages; none, that it is all.
         let size = match high & SEVERAL_PAGES {
             0 => PAGE,
-            _ => match 1u64.checked_shl((high | (PAGE - 1)).trailing_ones() + 1) {
-                Some(size) => size,
-                None => 0, // everything
-            },
+            _ => 1u64
+                .checked_shl((high | (PAGE - 1)).trailing_ones() + 1)
+                .unwrap_or(0),
         };
         let below = size.wrapping_sub(1);
         Some(Self {
