@@ -24,7 +24,8 @@ extern "C" {
 }
 
 impl GroupDevice<'_> {
-    /// Whether the IOMMU of the device, which has PASIDs, can walk the tables of a process.
+    /// Whether the IOMMU of the device, which has PASIDs, can walk the tables of a process, and
+    /// forget what it found there.
     ///
     /// # Errors
     ///

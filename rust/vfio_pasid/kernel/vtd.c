@@ -3,6 +3,7 @@
  * What VT-d says of itself in sysfs, and nowhere else that a module may look
  * (intel_iommu_attrs[] of drivers/iommu/intel/iommu.c).
  */
+#include <linux/bitfield.h>
 #include <linux/bits.h>
 #include <linux/device.h>
 #include <linux/gfp.h>
@@ -64,13 +65,26 @@ long vfio_pasid_helper_domain_ids(struct device *dev)
 #ifdef CONFIG_X86
 #include <asm/cpufeature.h>
 
+#define CAP_MAMV	GENMASK_ULL(53, 48)
 #define CAP_FL1GP	BIT_ULL(56)
 #define CAP_FL5LP	BIT_ULL(60)
 #define ECAP_SMPWC	BIT_ULL(48)
 
 /*
+ * Whether a flush may cover any range of a process. cache_tag_flush_iotlb() of
+ * drivers/iommu/intel/cache.c asks for it in one, which covers the whole process
+ * if the range crosses its middle. An IOMMU that cannot do that flushes nothing,
+ * and the device keeps memory that the process has given back.
+ */
+static bool flushes_processes(u64 cap)
+{
+	return FIELD_GET(CAP_MAMV, cap) >= __VIRTUAL_MASK_SHIFT - PAGE_SHIFT;
+}
+
+/*
  * Whether the IOMMU of @dev can walk the tables of a process, as
- * intel_svm_check() sees it. Other IOMMUs say so when they are asked to.
+ * intel_svm_check() sees it, and forget them. Other IOMMUs say so when they are
+ * asked to.
  */
 int vfio_pasid_helper_walks_processes(struct device *dev)
 {
@@ -80,7 +94,7 @@ int vfio_pasid_helper_walks_processes(struct device *dev)
 
 	if (ret || !cap)
 		return ret ?: 1;
-	return ecap & ECAP_SMPWC &&
+	return ecap & ECAP_SMPWC && flushes_processes(cap) &&
 	       (cap & CAP_FL1GP || !cpu_feature_enabled(X86_FEATURE_GBPAGES)) &&
 	       (cap & CAP_FL5LP || !cpu_feature_enabled(X86_FEATURE_LA57));
 }

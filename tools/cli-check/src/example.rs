@@ -58,7 +58,7 @@ fn in_rust() -> Result<()> {
     run("first_dma_rs", &[WIDE])?.expect(0, &STEPS)?;
     nothing_is_held()?;
     let without = run("first_dma_rs", &[WITHOUT_PASIDS])?;
-    without.expect(1, &["no device here that can use PASIDs"])?;
+    without.expect(1, &["no device here can use PASIDs"])?;
     nothing_is_held()
 }
 

@@ -10,6 +10,8 @@ use crate::{reason::Reason, system::System};
 /// Bits of VT-d's capability register (Intel VT-d specification 4.1, 11.4.2).
 const CAP_FIRST_STAGE_1G: u64 = 1 << 56;
 const CAP_FIRST_STAGE_5_LEVELS: u64 = 1 << 60;
+const CAP_MAMV_SHIFT: u32 = 48;
+const CAP_MAMV_MASK: u64 = 0x3f;
 const CAP_SECOND_STAGE_2M: u64 = 1 << 34;
 const CAP_SECOND_STAGE_1G: u64 = 1 << 35;
 /// Bits of its extended capability register (11.4.3).
@@ -140,7 +142,7 @@ fn intel(system: &System, name: String, folder: &str) -> Iommu {
 }
 
 /// As the driver of VT-d asks it (`intel_svm_check()`): the tables of a process are those that the
-/// processor uses.
+/// processor uses. And vfio-pasid asks for flushes of any range.
 fn walks_processes(system: &System, cap: u64, ecap: u64) -> Result<(), Reason> {
     let cpuinfo = system.text("/proc/cpuinfo").unwrap_or_default();
     let processor_has = |flag| {
@@ -154,6 +156,10 @@ fn walks_processes(system: &System, cap: u64, ecap: u64) -> Result<(), Reason> {
     }
     if cap & CAP_FIRST_STAGE_5_LEVELS == 0 && processor_has("la57") {
         return Err(Reason::FiveLevels);
+    }
+    let address_bits = if processor_has("la57") { 56 } else { 47 };
+    if (cap >> CAP_MAMV_SHIFT) & CAP_MAMV_MASK < address_bits - 12 {
+        return Err(Reason::SmallFlushes);
     }
     if config(system, "IOMMU_SVA").as_deref() == Some("n") {
         return Err(Reason::NoSva);

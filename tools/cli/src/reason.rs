@@ -67,6 +67,9 @@ reasons! {
     /// The IOMMU walks no tables of processes.
     NoProcessTables => "the IOMMU cannot walk the tables of processes",
         "none: this needs a VT-d with SMPWC, and with 1 GiB pages if the processor has them";
+    /// VT-d's flushes are smaller than what the kernel asks for.
+    SmallFlushes => "the IOMMU cannot flush all addresses of a process at once (MAMV)",
+        "none: the device could use memory that the process has given back";
     /// The processor's tables have five levels.
     FiveLevels => "the processor's tables have 5 levels, and the IOMMU walks 4",
         "boot with no5lvl: then processes have 4 levels";

@@ -30,8 +30,8 @@ const SCALABLE: &str = "890000f010da";
 const LEGACY: &str = "f020df";
 /// Which can walk the tables of processes, of 4 levels and of 5.
 const WALKS: &str = "1890000f010da";
-const CAP_WALKS: &str = "1d2008c40660462";
-const CAP_WALKS_5: &str = "11d2008c40660462";
+const CAP_WALKS: &str = "1ed008c40660462";
+const CAP_WALKS_5: &str = "11ed008c40660462";
 
 /// A machine, which is gone with its test.
 struct Machine(PathBuf);
@@ -436,9 +436,16 @@ fn a_process_space_wants_an_iommu_that_walks_its_tables() {
     assert_eq!(process_space(&machine), Some(Reason::FiveLevels));
     machine.write(&register("cap"), CAP_WALKS_5);
     assert_eq!(process_space(&machine), None);
+    // Flushes of 2^35 pages at most, which do for 4 levels.
+    machine.write(&register("cap"), "11e3008c40660462");
+    assert_eq!(process_space(&machine), Some(Reason::SmallFlushes));
+    flags("fpu");
+    assert_eq!(process_space(&machine), None);
+    machine.write(&register("cap"), "11e2008c40660462");
+    assert_eq!(process_space(&machine), Some(Reason::SmallFlushes));
     // No first-stage pages of 1 GiB.
     flags("fpu pdpe1gb");
-    machine.write(&register("cap"), CAP);
+    machine.write(&register("cap"), "ed008c40660462");
     assert_eq!(process_space(&machine), Some(Reason::NoProcessTables));
     flags("fpu");
     assert_eq!(process_space(&machine), None);

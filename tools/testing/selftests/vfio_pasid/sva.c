@@ -378,6 +378,23 @@ TEST_F(sva, EOPNOTSUPP_unless_root_allows_it)
 	EXPECT_EQ(0, pasid_used(self->container.fd));
 }
 
+/* What the process gives back must not stay with the device. */
+TEST_F(sva, EOPNOTSUPP_if_the_iommu_cannot_flush_a_process)
+{
+	container_stop(&self->container, &self->device);
+	ASSERT_EQ(0, unload_module("vfio_pasid_sva"));
+	ASSERT_EQ(0, load_module("vfio_pasid_sva", "mamv=18"));
+	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	EXPECT_EQ(-EOPNOTSUPP, aux_create_process(self->container.fd));
+	EXPECT_EQ(VFIO_PASID_CAP_ATS | VFIO_PASID_CAP_SVA_ALLOWED,
+		  caps_of(self->container.fd, self->group) & ALL_CAPS);
+	container_close(&self->container);
+	ASSERT_EQ(0, unload_module("vfio_pasid_sva"));
+	ASSERT_EQ(0, pretend_to_walk_processes());
+	ASSERT_EQ(0, container_open_device(&self->container, self->index));
+	EXPECT_LT(0, aux_create_process(self->container.fd));
+}
+
 TEST_F(sva, ENODEV_if_no_device_is_open)
 {
 	struct container shut;

@@ -3,17 +3,24 @@
  * Makes the driver of QEMU's VT-d believe that it can walk the tables of
  * processes (intel_svm_check() of drivers/iommu/intel/svm.c): QEMU has not got
  * ECAP.SMPWC, nor CAP.FS5LP, but nobody asks it to walk: a pasid-device does so,
- * with --walks-processes. Loads in a machine with such devices only.
+ * with --walks-processes. Loads in a machine with such devices only. A range that
+ * crosses a multiple of 1 GB is not flushed then: QEMU refuses that.
  */
 #include <linux/acpi.h>
+#include <linux/bitfield.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 
 #include "iommu.h"
 
+#define CAP_MAMV	GENMASK_ULL(53, 48)
 #define CAP_FS5LP	BIT_ULL(60)
 #define ECAP_SMPWC	BIT_ULL(48)
+
+/* Any range of 57 bits in one flush. QEMU's can do 18, 1 GB. */
+static unsigned int mamv = 57 - PAGE_SHIFT;
+module_param(mamv, uint, 0);
 
 static struct intel_iommu *unit_of(struct pci_dev *pdev)
 {
@@ -39,7 +46,8 @@ static int __init sva_init(void)
 
 		if (!iommu)
 			continue;
-		iommu->cap |= CAP_FS5LP;
+		iommu->cap &= ~CAP_MAMV;
+		iommu->cap |= CAP_FS5LP | FIELD_PREP(CAP_MAMV, mamv);
 		iommu->ecap |= ECAP_SMPWC;
 		iommu->flags |= VTD_FLAG_SVM_CAPABLE;
 		found++;
