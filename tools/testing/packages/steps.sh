@@ -115,8 +115,8 @@ does_not_compile() {
 # archive runs them, but for the archive.
 run_autopkgtest() {
 	apt install autopkgtest
-	in_root autopkgtest --no-built-binaries --apt-default-release=trixie-backports --test-name=dkms \
-		/root/packages/*.dsc /root/packages/*.deb -- null
+	in_root sh -c 'exec autopkgtest --no-built-binaries --apt-default-release=trixie-backports \
+		--test-name=dkms /root/packages/*.deb /root/packages/*.dsc -- null'
 }
 
 kernel() {
