@@ -19,7 +19,6 @@ use kernel::{
 };
 
 use crate::{
-    aux::{Attached, AttachedPlace, Attachments, Key, OpenDevice, Space, SpacePlace, Spaces},
     counters::{Counted, Kind},
     handle::{self, Handle},
     held,
@@ -35,10 +34,13 @@ use crate::{
         stock::{OwnSpace, Seen, Stock, StockOps},
         vfio::{Identity, PinnedDevice}, //
     },
-    mm::{Closing, Membership, VfioMmRef},
-    own_space::OwnMapping,
-    registered::{Registered, Share},
-    window::{smallest_page, Interval, Wish},
+    memory::of_container::{Registered, Share},
+    space::{
+        aux::{Attached, AttachedPlace, Attachments, Key, OpenDevice, Space, SpacePlace, Spaces},
+        own::OwnMapping,
+        window::{smallest_page, Interval, Wish}, //
+    },
+    vfio_mm::{Closing, Membership, VfioMmRef},
     MODULE, //
 };
 

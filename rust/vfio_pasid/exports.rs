@@ -26,10 +26,10 @@ use crate::{
         vfio::{vfio_device, PinnedDevice},
         warn::warn_not_attached, //
     },
-    mm::{VfioMm, VfioMmRef},
-    own_space::OwnMapping,
-    pasid::{Holder, PasidRange},
-    uapi, //
+    pasid::set::{Holder, PasidRange},
+    space::own::OwnMapping,
+    uapi,
+    vfio_mm::{VfioMm, VfioMmRef}, //
 };
 
 /// # Safety

@@ -11,7 +11,6 @@ use core::fmt::{self, Write};
 use kernel::{page::PAGE_SHIFT, prelude::*, sync::Arc};
 
 use crate::{
-    aux::{Key, Space},
     container::{Container, State},
     handle::{Handle, Position},
     kernel::{
@@ -21,12 +20,14 @@ use crate::{
         sched::{cond_resched, fatal_signal_pending},
         vfio::Identity, //
     },
-    mapping::Totals,
-    memory::Region,
-    mm::VfioMm,
-    pasid::{Holder, PasidRange},
-    registered::Share,
-    window::Interval,
+    memory::{of_container::Share, of_process::Region},
+    pasid::set::{Holder, PasidRange},
+    space::{
+        aux::{Key, Space},
+        mapping::Totals,
+        window::Interval, //
+    },
+    vfio_mm::VfioMm,
     MODULE, //
 };
 

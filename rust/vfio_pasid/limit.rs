@@ -5,11 +5,8 @@
 use kernel::{page::PAGE_SHIFT, prelude::*};
 
 use crate::{
-    kernel::{
-        device::DeviceName,
-        log::limit_met, //
-    },
-    mm::VfioMm,
+    kernel::{device::DeviceName, log::limit_met},
+    vfio_mm::VfioMm,
     MODULE, //
 };
 

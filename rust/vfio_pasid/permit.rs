@@ -11,7 +11,7 @@ use kernel::{
 
 use crate::{
     counters::{add_below, Counted, Kind},
-    mm::VfioMm,
+    vfio_mm::VfioMm,
     MODULE, //
 };
 

@@ -4,7 +4,7 @@
 //!
 //! User memory may take for ever to be read or written: it can be a page of a file system that
 //! never serves it. So it is touched here and nowhere else, and what is done in between
-//! (`calls.rs`) is a plain function of what was read.
+//! (`calls/`) is a plain function of what was read.
 
 use core::mem::{size_of, size_of_val};
 
@@ -14,8 +14,7 @@ use kernel::{
 };
 
 use crate::{
-    aux_info::Report,
-    calls,
+    calls::{self, aux_info::Report},
     container::{Caller, Container},
     kernel::{abi::*, stock::StockOps}, //
 };

@@ -5,29 +5,20 @@
 //! The module and what it owns; each concept has a file of its own. How they fit together:
 //! `Documentation/internals.rst`.
 
-mod aux;
-mod aux_info;
 mod calls;
 mod container;
 mod counters;
-mod default_pasid;
 mod exports;
 mod handle;
 mod held;
-mod hot_reset;
 mod kernel;
 mod limit;
-mod mapping;
 mod memory;
-mod mm;
-mod numbers;
-mod own_space;
 mod pasid;
 mod permit;
-mod process_space;
-mod registered;
+mod space;
 mod uapi;
-mod window;
+mod vfio_mm;
 
 use ::kernel::{
     debugfs,
@@ -39,8 +30,8 @@ use crate::{
     counters::Counters,
     handle::Handles,
     kernel::{global::Global, params::Parameters, records, work::Workqueue},
-    mm::Registry,
-    numbers::NumberSpace, //
+    pasid::numbers::NumberSpace,
+    vfio_mm::Registry, //
 };
 
 module! {

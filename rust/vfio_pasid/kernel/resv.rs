@@ -12,7 +12,7 @@ use kernel::{
 };
 
 use super::group::Group;
-use crate::window::Interval;
+use crate::space::window::Interval;
 
 // What makes an entry of the list a region.
 const _: () = assert!(offset_of!(bindings::iommu_resv_region, list) == 0);

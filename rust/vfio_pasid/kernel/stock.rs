@@ -19,10 +19,7 @@ use super::{
     sched::{cond_resched, fatal_signal_pending},
     vfio::{vfio_device, PinnedDevice}, //
 };
-use crate::{
-    own_space::OwnMapping,
-    window::Interval, //
-};
+use crate::space::{own::OwnMapping, window::Interval};
 
 /// Of `container.h`, which documents it. Named as there, because kCFI compares the types of
 /// functions by name.

@@ -9,7 +9,6 @@
 use kernel::{prelude::*, sync::Arc};
 
 use crate::{
-    aux::{Attached, AttachedPlace, OpenDevice, Space},
     container::{Caller, Removal},
     counters::{Counted, Kind},
     kernel::{
@@ -17,7 +16,8 @@ use crate::{
         sva::{process_can_be_bound, process_pasid, Bond}, //
     },
     limit,
-    mm::{PasidInUse, VfioMmRef}, //
+    space::aux::{Attached, AttachedPlace, OpenDevice, Space},
+    vfio_mm::{PasidInUse, VfioMmRef}, //
 };
 
 /// The address space of a process as a space of one of its containers.

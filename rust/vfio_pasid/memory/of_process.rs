@@ -14,8 +14,8 @@ use crate::{
     counters::{Counted, Kind},
     held,
     kernel::{notifier::Watch, pages::PinnedPages, trace},
-    mm::VfioMmRef,
-    window::Interval,
+    space::window::Interval,
+    vfio_mm::VfioMmRef,
     MODULE, //
 };
 

@@ -16,8 +16,8 @@ use crate::{
         iommu::{unmap_together, Access, Domain, MappedRange},
         sched::cond_resched, //
     },
-    registered::Mapped,
-    window::Interval, //
+    memory::of_container::Mapped,
+    space::window::Interval, //
 };
 
 /// A mapping.

@@ -12,6 +12,7 @@ use kernel::{
 };
 
 use crate::{
+    calls::process_space::ProcessSpace,
     counters::{Counted, Kind},
     kernel::{
         device::{GroupDevice, PasidSupport},
@@ -23,12 +24,13 @@ use crate::{
         sva::Bond,
         vfio::{Identity, PinnedDevice}, //
     },
-    mapping::{self, Mapping, Mappings, Totals},
-    mm::{PasidInUse, VfioMmRef},
+    memory::of_container::Mapped,
     permit::Permit,
-    process_space::ProcessSpace,
-    registered::Mapped,
-    window::{Interval, Window, Wish},
+    space::{
+        mapping::{self, Mapping, Mappings, Totals},
+        window::{Interval, Window, Wish}, //
+    },
+    vfio_mm::{PasidInUse, VfioMmRef},
     MODULE, //
 };
 

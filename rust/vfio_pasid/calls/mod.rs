@@ -3,28 +3,31 @@
 //! What each ioctl does, between decoding and encoding. Nothing here can reach user memory, and
 //! what fails has changed nothing.
 
+pub(crate) mod aux_info;
+pub(crate) mod hot_reset;
+pub(crate) mod process_space;
+
 use kernel::{page::PAGE_SIZE, prelude::*};
 
+use self::{hot_reset::Affected, process_space::ProcessSpace};
 use crate::{
-    aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
     container::Caller,
-    hot_reset::Affected,
     kernel::{
-        abi::*,
-        device::PasidSupport,
-        iommu::Access,
-        pci::Address,
-        sva::process_can_be_bound, //
+        abi::*, device::PasidSupport, iommu::Access, pci::Address, sva::process_can_be_bound,
     },
     limit,
-    mapping,
-    memory::Registration,
-    mm::PasidInUse,
-    own_space::{check_alignment, OwnMapping, SpaceName},
-    pasid::{Holder, PasidRange},
-    process_space::{self, ProcessSpace},
-    registered::{self, Held},
-    window::{Interval, Wish}, //
+    memory::{
+        of_container::{self, Held},
+        of_process::Registration, //
+    },
+    pasid::set::{Holder, PasidRange},
+    space::{
+        aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
+        mapping,
+        own::{check_alignment, OwnMapping, SpaceName},
+        window::{Interval, Wish}, //
+    },
+    vfio_mm::PasidInUse, //
 };
 
 /// VFIO_IOMMU_PASID_REQUEST.
@@ -98,7 +101,7 @@ fn memory_range(vaddr: u64, size: u64) -> Result<Interval> {
 pub(crate) fn register_memory(caller: &Caller<'_>, register: &RegisterMemory) -> Result<isize> {
     let range = memory_range(register.vaddr, register.size)?;
     let writable = register.flags & VFIO_MEMORY_READ_ONLY == 0;
-    let place = registered::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let place = of_container::Place::new(GFP_KERNEL_ACCOUNT)?;
     let registration = Registration::new(caller.vmm(), range, writable)
         .inspect_err(|&error| limit::not_registered(caller.vmm(), error, range.size()))?;
     let held = Held::new(registration)?;

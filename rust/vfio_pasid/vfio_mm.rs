@@ -23,7 +23,6 @@ use kernel::{
 
 use crate::{
     counters::{step, Counted, Kind},
-    default_pasid::DefaultPasids,
     held,
     kernel::{
         charge::Account,
@@ -32,8 +31,11 @@ use crate::{
         maker::{Comm, Maker},
         mm::is_current, //
     },
-    memory::Memory,
-    pasid::{Holder, PasidRange, PasidSet, Reservation},
+    memory::of_process::Memory,
+    pasid::{
+        default::DefaultPasids,
+        set::{Holder, PasidRange, PasidSet, Reservation}, //
+    },
     MODULE, //
 };
 

@@ -11,9 +11,9 @@ use kernel::{
 use crate::{
     held,
     kernel::pages::PinnedPages,
-    memory::{Memory, Registration},
-    mm::VfioMm,
-    window::Interval, //
+    memory::of_process::{Memory, Registration},
+    space::window::Interval,
+    vfio_mm::VfioMm, //
 };
 
 /// A range that the container holds.

@@ -11,7 +11,6 @@ use kernel::{
 };
 
 use crate::{
-    aux::{AuxSpace, Inside, Space},
     container::Caller,
     kernel::{
         abi::{
@@ -23,10 +22,13 @@ use crate::{
             VFIO_AUX_INFO_PROCESS, //
         },
         iommu::Access,
-        stock::Seen,
+        stock::Seen, //
     },
-    own_space::SpaceName,
-    window::Interval,
+    space::{
+        aux::{AuxSpace, Inside, Space},
+        own::SpaceName,
+        window::Interval, //
+    }, //
 };
 
 /// Entries in a batch.

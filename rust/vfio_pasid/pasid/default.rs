@@ -16,8 +16,8 @@ use crate::{
         iommu::{GlobalPasid, HardwareEntry},
         sched::cond_resched, //
     },
-    mm::{PasidInUse, VfioMm},
-    permit::Permit, //
+    permit::Permit,
+    vfio_mm::{PasidInUse, VfioMm}, //
 };
 
 /// Who a domain or device is: its address, which the caller keeps for as long as it is attached.

@@ -20,8 +20,8 @@ use crate::{
         sched::{cond_resched, fatal_signal_pending},
         trace, //
     },
-    registered::Mapped,
-    window::Interval, //
+    memory::of_container::Mapped,
+    space::window::Interval, //
 };
 
 /// What one step never crosses a multiple of, in bytes: the largest page of a VT-d, whose flushes

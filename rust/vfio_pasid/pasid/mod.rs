@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! PASIDs: which there are, who holds them, and what uses them.
+
+pub(crate) mod default;
+pub(crate) mod numbers;
+pub(crate) mod set;
