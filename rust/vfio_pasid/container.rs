@@ -22,6 +22,7 @@ use crate::{
     counters::{Counted, Kind},
     handle::{self, Handle},
     held,
+    interval::{smallest_page, Interval},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
         device::{DeviceName, GroupDevice},
@@ -38,7 +39,7 @@ use crate::{
     space::{
         aux::{Attached, AttachedPlace, Attachments, Key, OpenDevice, Space, SpacePlace, Spaces},
         own::OwnMapping,
-        window::{smallest_page, Interval, Wish}, //
+        window::Wish, //
     },
     vfio_mm::{Closing, Membership, VfioMmRef},
     MODULE, //

@@ -13,6 +13,7 @@ use kernel::{page::PAGE_SHIFT, prelude::*, sync::Arc};
 use crate::{
     container::{Container, State},
     handle::{Handle, Position},
+    interval::Interval,
     kernel::{
         abi::VFIO_AUX_OWN_SPACE,
         device::DeviceName,
@@ -24,8 +25,7 @@ use crate::{
     pasid::set::{Holder, PasidRange},
     space::{
         aux::{Key, Space},
-        mapping::Totals,
-        window::Interval, //
+        mapping::Totals, //
     },
     vfio_mm::VfioMm,
     MODULE, //

@@ -11,6 +11,7 @@ mod counters;
 mod exports;
 mod handle;
 mod held;
+mod interval;
 mod kernel;
 mod limit;
 mod memory;

@@ -12,6 +12,7 @@ use kernel::{
 
 use crate::{
     container::Caller,
+    interval::Interval,
     kernel::{
         abi::{
             AuxEntry,
@@ -26,8 +27,7 @@ use crate::{
     },
     space::{
         aux::{AuxSpace, Inside, Space},
-        own::SpaceName,
-        window::Interval, //
+        own::SpaceName, //
     }, //
 };
 

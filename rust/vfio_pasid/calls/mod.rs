@@ -12,6 +12,7 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 use self::{hot_reset::Affected, process_space::ProcessSpace};
 use crate::{
     container::Caller,
+    interval::Interval,
     kernel::{
         abi::*, device::PasidSupport, iommu::Access, pci::Address, sva::process_can_be_bound,
     },
@@ -25,7 +26,7 @@ use crate::{
         aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
         mapping,
         own::{check_alignment, OwnMapping, SpaceName},
-        window::{Interval, Wish}, //
+        window::Wish, //
     },
     vfio_mm::PasidInUse, //
 };

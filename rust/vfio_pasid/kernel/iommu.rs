@@ -29,7 +29,7 @@ use super::{
     vfio::PinnedDevice,
     warn::warn_short_unmap, //
 };
-use crate::space::window::{largest_page, smallest_page, Interval};
+use crate::interval::{largest_page, smallest_page, Interval};
 
 #[allow(improper_ctypes)]
 extern "C" {

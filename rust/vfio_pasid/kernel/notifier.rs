@@ -12,7 +12,7 @@ use kernel::{
     types::Opaque, //
 };
 
-use crate::space::window::Interval;
+use crate::interval::Interval;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]

@@ -28,7 +28,7 @@ use super::{
     sched::{cond_resched, fatal_signal_pending},
     trace, //
 };
-use crate::space::window::Interval;
+use crate::interval::Interval;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]

@@ -12,7 +12,7 @@ use kernel::{
 };
 
 use super::group::Group;
-use crate::space::window::Interval;
+use crate::interval::Interval;
 
 // What makes an entry of the list a region.
 const _: () = assert!(offset_of!(bindings::iommu_resv_region, list) == 0);

@@ -19,7 +19,10 @@ use super::{
     sched::{cond_resched, fatal_signal_pending},
     vfio::{vfio_device, PinnedDevice}, //
 };
-use crate::space::{own::OwnMapping, window::Interval};
+use crate::{
+    interval::Interval,
+    space::own::OwnMapping, //
+};
 
 /// Of `container.h`, which documents it. Named as there, because kCFI compares the types of
 /// functions by name.

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use kernel::bindings;
 
 use super::iommu::Access;
-use crate::space::window::Interval;
+use crate::interval::Interval;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]

@@ -10,9 +10,9 @@ use kernel::{
 
 use crate::{
     held,
+    interval::Interval,
     kernel::pages::PinnedPages,
     memory::of_process::{Memory, Registration},
-    space::window::Interval,
     vfio_mm::VfioMm, //
 };
 

@@ -13,8 +13,8 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     held,
+    interval::Interval,
     kernel::{notifier::Watch, pages::PinnedPages, trace},
-    space::window::Interval,
     vfio_mm::VfioMmRef,
     MODULE, //
 };

@@ -14,6 +14,7 @@ use kernel::{
 use crate::{
     calls::process_space::ProcessSpace,
     counters::{Counted, Kind},
+    interval::Interval,
     kernel::{
         device::{GroupDevice, PasidSupport},
         errno::eopnotsupp,
@@ -28,7 +29,7 @@ use crate::{
     permit::Permit,
     space::{
         mapping::{self, Mapping, Mappings, Totals},
-        window::{Interval, Window, Wish}, //
+        window::{Window, Wish}, //
     },
     vfio_mm::{PasidInUse, VfioMmRef},
     MODULE, //

@@ -12,12 +12,12 @@ use kernel::{
 
 use crate::{
     counters::CountedMapping,
+    interval::Interval,
     kernel::{
         iommu::{unmap_together, Access, Domain, MappedRange},
         sched::cond_resched, //
     },
-    memory::of_container::Mapped,
-    space::window::Interval, //
+    memory::of_container::Mapped, //
 };
 
 /// A mapping.

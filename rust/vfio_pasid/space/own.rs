@@ -14,14 +14,14 @@ use kernel::{
 
 use crate::{
     counters::CountedMapping,
+    interval::Interval,
     kernel::{
         abi::VFIO_AUX_OWN_SPACE,
         iommu::Access,
         sched::{cond_resched, fatal_signal_pending},
         trace, //
     },
-    memory::of_container::Mapped,
-    space::window::Interval, //
+    memory::of_container::Mapped, //
 };
 
 /// What one step never crosses a multiple of, in bytes: the largest page of a VT-d, whose flushes
