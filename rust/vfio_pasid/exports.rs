@@ -26,7 +26,7 @@ use crate::{
         vfio::{vfio_device, PinnedDevice},
         warn::warn_not_attached, //
     },
-    pasid::set::{Holder, PasidRange},
+    pasid::{range::PasidRange, set::Holder},
     space::own::OwnMapping,
     uapi,
     vfio_mm::{VfioMm, VfioMmRef}, //

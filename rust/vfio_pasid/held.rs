@@ -22,7 +22,7 @@ use crate::{
         vfio::Identity, //
     },
     memory::{of_container::Share, of_process::Region},
-    pasid::set::{Holder, PasidRange},
+    pasid::{range::PasidRange, set::Holder},
     space::{
         aux::{Key, Space},
         mapping::Totals, //

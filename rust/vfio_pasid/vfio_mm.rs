@@ -34,7 +34,8 @@ use crate::{
     memory::of_process::Memory,
     pasid::{
         default::DefaultPasids,
-        set::{Holder, PasidRange, PasidSet, Reservation}, //
+        range::PasidRange,
+        set::{Holder, PasidSet, Reservation}, //
     },
     MODULE, //
 };

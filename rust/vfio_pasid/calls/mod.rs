@@ -21,7 +21,7 @@ use crate::{
         of_container::{self, Held},
         of_process::Registration, //
     },
-    pasid::set::{Holder, PasidRange},
+    pasid::{range::PasidRange, set::Holder},
     space::{
         aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
         mapping,

@@ -7,7 +7,7 @@
 
 use kernel::{ffi::c_uint, prelude::*};
 
-use crate::pasid::set::{PasidRange, PASID_FIRST, PASID_LAST};
+use crate::pasid::range::{PasidRange, PASID_FIRST, PASID_LAST};
 
 extern "C" {
     static vfio_pasid_param_quota: c_uint;

@@ -4,4 +4,5 @@
 
 pub(crate) mod default;
 pub(crate) mod numbers;
+pub(crate) mod range;
 pub(crate) mod set;

@@ -11,7 +11,7 @@
 
 use kernel::prelude::*;
 
-use crate::pasid::set::{Node, PasidRange, PASID_LAST};
+use super::range::{Node, PasidRange, PASID_LAST};
 
 /// Numbers, or words of the level below, that a word tells of.
 const WORD_BITS: usize = u64::BITS as usize;
@@ -122,7 +122,7 @@ impl NumberSpace {
 #[kunit_tests(vfio_pasid_numbers)]
 mod tests {
     use super::*;
-    use crate::pasid::set::PASID_FIRST;
+    use crate::pasid::range::PASID_FIRST;
 
     fn take(space: &mut NumberSpace, min: u32, max: u32) -> Result<Option<u32>> {
         Ok(space.take_highest(PasidRange::new(min, max)?, |_| false))
