@@ -37,9 +37,12 @@ use crate::{
     },
     memory::of_container::{Registered, Share},
     space::{
-        aux::{Attached, AttachedPlace, Attachments, Key, OpenDevice, Space, SpacePlace, Spaces},
+        attachment::{Attached, AttachedPlace, Attachments, Key, OpenDevice},
         own::OwnMapping,
-        window::Wish, //
+        window::Wish,
+        Space,
+        SpacePlace,
+        Spaces, //
     },
     vfio_mm::{Closing, Membership, VfioMmRef},
     MODULE, //

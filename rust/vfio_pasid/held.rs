@@ -23,10 +23,7 @@ use crate::{
     },
     memory::{of_container::Share, of_process::Region},
     pasid::{range::PasidRange, set::Holder},
-    space::{
-        aux::{Key, Space},
-        mapping::Totals, //
-    },
+    space::{attachment::Key, mapping::Totals, Space},
     vfio_mm::VfioMm,
     MODULE, //
 };

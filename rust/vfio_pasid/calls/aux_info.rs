@@ -26,8 +26,9 @@ use crate::{
         stock::Seen, //
     },
     space::{
-        aux::{AuxSpace, Inside, Space},
-        own::SpaceName, //
+        aux::{AuxSpace, Inside},
+        own::SpaceName,
+        Space, //
     }, //
 };
 

@@ -23,10 +23,13 @@ use crate::{
     },
     pasid::{range::PasidRange, set::Holder},
     space::{
-        aux::{AttachedPlace, AuxSpace, ProcessSupport, Space, SpacePlace},
+        attachment::{AttachedPlace, ProcessSupport},
+        aux::AuxSpace,
         mapping,
         own::{check_alignment, OwnMapping, SpaceName},
-        window::Wish, //
+        window::Wish,
+        Space,
+        SpacePlace, //
     },
     vfio_mm::PasidInUse, //
 };

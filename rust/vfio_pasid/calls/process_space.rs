@@ -16,7 +16,10 @@ use crate::{
         sva::{process_can_be_bound, process_pasid, Bond}, //
     },
     limit,
-    space::aux::{Attached, AttachedPlace, OpenDevice, Space},
+    space::{
+        attachment::{Attached, AttachedPlace, OpenDevice},
+        Space, //
+    },
     vfio_mm::{PasidInUse, VfioMmRef}, //
 };
 
