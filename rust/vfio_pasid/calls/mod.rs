@@ -19,7 +19,7 @@ use crate::{
     limit,
     memory::{
         of_container::{self, Held},
-        of_process::Registration, //
+        registration::Registration, //
     },
     pasid::{range::PasidRange, set::Holder},
     space::{

@@ -4,3 +4,4 @@
 
 pub(crate) mod of_container;
 pub(crate) mod of_process;
+pub(crate) mod registration;

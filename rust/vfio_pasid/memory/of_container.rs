@@ -12,7 +12,7 @@ use crate::{
     held,
     interval::Interval,
     kernel::pages::PinnedPages,
-    memory::of_process::{Memory, Registration},
+    memory::{of_process::Memory, registration::Registration},
     vfio_mm::VfioMm, //
 };
 
