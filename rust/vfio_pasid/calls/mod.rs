@@ -5,11 +5,11 @@
 
 pub(crate) mod aux_info;
 pub(crate) mod hot_reset;
-pub(crate) mod process_space;
+mod process_space;
 
 use kernel::{page::PAGE_SIZE, prelude::*};
 
-use self::{hot_reset::Affected, process_space::ProcessSpace};
+use self::hot_reset::Affected;
 use crate::{
     container::Caller,
     interval::Interval,
@@ -170,7 +170,7 @@ fn create_process_space(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<U
         return Err(EINVAL);
     }
     let place = SpacePlace::new(GFP_KERNEL_ACCOUNT)?;
-    let space = Space::Process(ProcessSpace::new(caller)?);
+    let space = Space::Process(process_space::create(caller)?);
     create.pasid = space.pasid();
     create.pgsize_bitmap = 0;
     Ok(Unpublished { space, place })

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Process spaces: the whole address space of the process that has the container, named by the SVA
-//! PASID of the process.
+//! What is done with the space of a process.
 //!
-//! Attaching one binds the process to a device, and detaching unbinds it. Both may take long
+//! Attaching it binds the process to a device, and detaching unbinds it. Both may take long
 //! ([`Bond`]), so nothing is locked then that VFIO's callbacks need, but the gate of that device.
 
 use kernel::{prelude::*, sync::Arc};
 
 use crate::{
     container::{Caller, Removal},
-    counters::{Counted, Kind},
     kernel::{
         errno::eopnotsupp,
         sva::{process_can_be_bound, process_pasid, Bond}, //
@@ -18,54 +16,30 @@ use crate::{
     limit,
     space::{
         attachment::{Attached, AttachedPlace, OpenDevice},
+        process::ProcessSpace,
         Space, //
     },
-    vfio_mm::{PasidInUse, VfioMmRef}, //
 };
 
-/// The address space of a process as a space of one of its containers.
+/// The space of the calling process, for a container of it that has none. It is attached to
+/// nothing.
 ///
-/// The fields are dropped in this order: a number in use belongs to a process.
-pub(crate) struct ProcessSpace {
-    pasid: PasidInUse,
-    _vmm: VfioMmRef,
-    _counted: Counted,
-}
-
-impl ProcessSpace {
-    /// The space of the calling process, for a container of it that has none. It is attached to
-    /// nothing.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` if no group can use PASIDs, or no open device process spaces, or the process
-    /// uses linear address masking; `ENODEV` if no device is open that can use PASIDs; `EBUSY` if
-    /// the process holds its SVA PASID for something else, or the container has the space already;
-    /// `ENOSPC` if the quota is used up; those of [`Bond::new`] and [`Caller::state`].
-    pub(crate) fn new(caller: &Caller<'_>) -> Result<Arc<Self>> {
-        let device = caller.state()?.process_device()?.clone();
-        if !process_can_be_bound() {
-            return Err(eopnotsupp());
-        }
-        let number = match process_pasid() {
-            Some(number) => number,
-            None => first_pasid(caller, &device)?,
-        };
-        let vmm = caller.vmm();
-        let pasid = PasidInUse::of_process(vmm.arc(), number)
-            .inspect_err(|&error| limit::no_pasid(vmm, error))?;
-        let space = Self {
-            pasid,
-            _vmm: vmm.clone(),
-            _counted: Counted::one(Kind::Spaces),
-        };
-        Ok(Arc::new(space, GFP_KERNEL_ACCOUNT)?)
+/// # Errors
+///
+/// `EOPNOTSUPP` if no group can use PASIDs, or no open device process spaces, or the process uses
+/// linear address masking; `ENODEV` if no device is open that can use PASIDs; those of
+/// [`ProcessSpace::new`], [`Bond::new`] and [`Caller::state`].
+pub(crate) fn create(caller: &Caller<'_>) -> Result<Arc<ProcessSpace>> {
+    let device = caller.state()?.process_device()?.clone();
+    if !process_can_be_bound() {
+        return Err(eopnotsupp());
     }
-
-    /// The PASID that names the space.
-    pub(crate) fn pasid(&self) -> u32 {
-        self.pasid.number()
-    }
+    let number = match process_pasid() {
+        Some(number) => number,
+        None => first_pasid(caller, &device)?,
+    };
+    let vmm = caller.vmm();
+    ProcessSpace::new(vmm, number).inspect_err(|&error| limit::no_pasid(vmm, error))
 }
 
 /// The SVA PASID of the calling process, which it gets when it is bound for the first time.

@@ -6,6 +6,7 @@ pub(crate) mod attachment;
 pub(crate) mod aux;
 pub(crate) mod mapping;
 pub(crate) mod own;
+pub(crate) mod process;
 pub(crate) mod window;
 
 use kernel::{
@@ -14,8 +15,7 @@ use kernel::{
     sync::Arc, //
 };
 
-use self::aux::AuxSpace;
-use crate::calls::process_space::ProcessSpace;
+use self::{aux::AuxSpace, process::ProcessSpace};
 
 /// A space of a container besides its own.
 #[derive(Clone)]
