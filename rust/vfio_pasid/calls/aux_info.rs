@@ -22,7 +22,7 @@ use crate::{
             VFIO_AUX_ENTRY_MAPPING,
             VFIO_AUX_INFO_PROCESS, //
         },
-        iommu::Access,
+        access::Access,
         stock::Seen, //
     },
     space::{

@@ -14,7 +14,7 @@ use crate::{
     container::Caller,
     interval::Interval,
     kernel::{
-        abi::*, device::PasidSupport, iommu::Access, pci::Address, sva::process_can_be_bound,
+        abi::*, access::Access, device::PasidSupport, pci::Address, sva::process_can_be_bound,
     },
     limit,
     memory::{

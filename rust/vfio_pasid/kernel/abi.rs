@@ -8,7 +8,7 @@ use kernel::{
     transmute::{AsBytes, FromBytes}, //
 };
 
-use super::iommu::Access;
+use super::access::Access;
 
 /// `VFIO_TYPE` of `linux/vfio.h`.
 const VFIO_TYPE: u32 = b';' as u32;

@@ -11,7 +11,7 @@ use core::{
 use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
-    ffi::{c_int, c_ulong},
+    ffi::c_ulong,
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full},
@@ -20,6 +20,7 @@ use kernel::{
 };
 
 use super::{
+    access::Access,
     device::GroupDevice,
     errno::eopnotsupp,
     pages::{Pieces, PinnedPages},
@@ -135,28 +136,6 @@ impl Drop for Domain {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; every attachment holds a reference to it.
         unsafe { bindings::iommu_domain_free(self.as_ptr()) };
-    }
-}
-
-/// What a device may do with what is mapped: at least one of the two. First-stage tables cannot
-/// say that it may only write.
-#[derive(Clone, Copy)]
-pub(crate) struct Access {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-}
-
-impl Access {
-    /// As `IOMMU_READ` and `IOMMU_WRITE`.
-    pub(super) fn prot(self) -> c_int {
-        let read = if self.read { bindings::IOMMU_READ } else { 0 };
-        let write = if self.write { bindings::IOMMU_WRITE } else { 0 };
-        (read | write) as c_int
-    }
-
-    /// The same, of memory that is cacheable, as that of processes is.
-    fn cacheable(self) -> c_int {
-        self.prot() | bindings::IOMMU_CACHE as c_int
     }
 }
 

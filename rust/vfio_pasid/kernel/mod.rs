@@ -5,6 +5,7 @@
 //! With `exports.rs` the only place with `unsafe`.
 
 pub(crate) mod abi;
+pub(crate) mod access;
 pub(crate) mod charge;
 pub(crate) mod device;
 pub(crate) mod errno;

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 
 use kernel::bindings;
 
-use super::iommu::Access;
+use super::access::Access;
 use crate::interval::Interval;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.

@@ -18,9 +18,10 @@ use crate::{
     counters::{Counted, Kind},
     interval::Interval,
     kernel::{
+        access::Access,
         errno::eopnotsupp,
         group::Group,
-        iommu::{Access, Domain},
+        iommu::Domain,
         mutex::{Guard, KillableMutex},
         resv::reserved_regions, //
     },

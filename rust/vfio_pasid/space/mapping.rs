@@ -14,7 +14,8 @@ use crate::{
     counters::CountedMapping,
     interval::Interval,
     kernel::{
-        iommu::{unmap_together, Access, Domain, MappedRange},
+        access::Access,
+        iommu::{unmap_together, Domain, MappedRange},
         sched::cond_resched, //
     },
     memory::of_container::Mapped, //

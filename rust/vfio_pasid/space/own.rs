@@ -17,7 +17,7 @@ use crate::{
     interval::Interval,
     kernel::{
         abi::VFIO_AUX_OWN_SPACE,
-        iommu::Access,
+        access::Access,
         sched::{cond_resched, fatal_signal_pending},
         trace, //
     },
