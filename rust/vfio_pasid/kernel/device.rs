@@ -11,8 +11,6 @@ use kernel::{
 };
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
-use super::group::Group;
-
 #[allow(improper_ctypes)]
 extern "C" {
     fn vfio_pasid_helper_to_pci_dev(dev: *mut bindings::device) -> *mut bindings::pci_dev;
@@ -59,12 +57,6 @@ impl GroupDevice<'_> {
     pub(super) fn is_in(self, group: *mut bindings::iommu_group) -> bool {
         // SAFETY: By the type invariant; the field does not change while the device is in a group.
         unsafe { (*self.as_ptr()).iommu_group == group }
-    }
-
-    /// Its group.
-    pub(crate) fn group(self) -> Group {
-        // SAFETY: By the type invariant; the field does not change while the device is in a group.
-        unsafe { Group::get((*self.as_ptr()).iommu_group) }
     }
 
     /// What the device can do with PASIDs; `None` if nothing.

@@ -121,3 +121,11 @@ impl Drop for Group {
         unsafe { bindings::iommu_group_put(self.0.as_ptr()) };
     }
 }
+
+impl GroupDevice<'_> {
+    /// Its group.
+    pub(crate) fn group(self) -> Group {
+        // SAFETY: By the type invariant; the field does not change while the device is in a group.
+        unsafe { Group::get((*self.as_ptr()).iommu_group) }
+    }
+}
