@@ -15,7 +15,8 @@ use crate::{
             VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
             VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED, //
         },
-        pci::{Address, PciDevice, ResetScope},
+        pci::{Address, PciDevice},
+        reset::ResetScope,
         vfio::{PinnedDevice, SetGuard}, //
     }, //
 };

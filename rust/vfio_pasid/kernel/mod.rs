@@ -22,6 +22,7 @@ pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod pci;
 pub(crate) mod records;
+pub(crate) mod reset;
 pub(crate) mod resv;
 mod scatter;
 pub(crate) mod sched;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! PCI: where a device is, and what a reset of its slot or bus hits besides it.
+//! PCI: where a device is, and what is beside it.
 
 use core::{marker::PhantomData, ptr::NonNull};
 
@@ -11,10 +11,7 @@ use kernel::{
     sync::atomic::{Acquire, Atomic}, //
 };
 
-use super::{
-    device::GroupDevice,
-    vfio::{PinnedDevice, SetId}, //
-};
+use super::device::GroupDevice;
 
 #[allow(improper_ctypes)]
 extern "C" {
@@ -72,14 +69,14 @@ impl<'a> PciDevice<'a> {
         self.0.as_ptr()
     }
 
-    fn bus(self) -> *mut bindings::pci_bus {
+    pub(super) fn bus(self) -> *mut bindings::pci_bus {
         // SAFETY: By the type invariant; a function keeps its bus.
         unsafe { (*self.as_ptr()).bus }
     }
 
     /// Calls `look` for every function on the bus of this one and on the buses below it, until one
     /// fails. Takes `pci_bus_sem`, so none of them goes away meanwhile.
-    fn walk_bus<F: FnMut(PciDevice<'_>) -> Result>(self, look: F) -> Result {
+    pub(super) fn walk_bus<F: FnMut(PciDevice<'_>) -> Result>(self, look: F) -> Result {
         struct Walk<F> {
             look: F,
             result: Result,
@@ -111,7 +108,7 @@ impl<'a> PciDevice<'a> {
     }
 
     /// The function on `bus` that this one is, or is below.
-    fn on_bus(self, bus: *mut bindings::pci_bus) -> Option<Self> {
+    pub(super) fn on_bus(self, bus: *mut bindings::pci_bus) -> Option<Self> {
         let mut pdev = self.0;
         loop {
             // SAFETY: A function's bus, and the bridge above that, stay for as long as it does.
@@ -127,7 +124,7 @@ impl<'a> PciDevice<'a> {
     }
 
     /// The slot that it is in at the moment.
-    fn slot(self) -> Option<SlotId> {
+    pub(super) fn slot(self) -> Option<SlotId> {
         // SAFETY: By the type invariant. The field is a pointer, and changes as a whole.
         let slot = unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).slot) }.load(Acquire);
         (!slot.is_null()).then(|| SlotId(slot.addr()))
@@ -137,61 +134,4 @@ impl<'a> PciDevice<'a> {
 /// Which `struct pci_slot` it is: an address, to compare. `pci_slot_mutex`, which guards slots, is
 /// not exported, and the hot-plug driver may free a slot at any time, so none is ever looked into.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct SlotId(usize);
-
-/// What a hot reset of a device resets: its slot, or else its bus.
-///
-/// `pci_probe_reset_slot()` looks into the slot, so it cannot be asked. VFIO has asked it when the
-/// device was bound: then the device set is that of the slot. A slot of which this is not known is
-/// taken for the whole bus, which no slot exceeds.
-pub(crate) struct ResetScope<'a> {
-    device: PciDevice<'a>,
-    slot: Option<SlotId>,
-}
-
-impl<'a> ResetScope<'a> {
-    /// Takes `pci_bus_sem`.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` if neither slot nor bus can be reset.
-    pub(crate) fn of(device: &'a PinnedDevice) -> Result<Self> {
-        let SetId(set) = device.set_id();
-        let device = PciDevice::of(device.device()).ok_or(ENODEV)?;
-        let slot = device.slot().filter(|&slot| slot == SlotId(set));
-        // The kernel looks at all functions of the bus, and nothing but `pci_bus_sem` keeps those
-        // from going away. The first one will do; there is one, `device`.
-        let mut resettable = false;
-        let _: Result = device.walk_bus(|_| {
-            // SAFETY: The function keeps its bus.
-            resettable = unsafe { bindings::pci_probe_reset_bus(device.bus()) } == 0;
-            Err(EINTR)
-        });
-        // What forbids the reset of a slot, forbids that of its bus.
-        if !resettable {
-            return Err(ENODEV);
-        }
-        Ok(Self { device, slot })
-    }
-
-    /// Calls `look` for every function that the reset hits, until one fails. Takes `pci_bus_sem`.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` if the slot changed meanwhile.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(PciDevice<'_>) -> Result) -> Result {
-        self.device.walk_bus(|function| {
-            let slot = function.on_bus(self.device.bus()).and_then(PciDevice::slot);
-            match (self.slot, slot) {
-                (Some(own), Some(other)) if own != other => Ok(()),
-                // Functions enter and leave a slot one after another, so one without a slot may
-                // be of ours as well.
-                _ => look(function),
-            }
-        })?;
-        if self.slot.is_some() && self.device.slot() != self.slot {
-            return Err(EAGAIN);
-        }
-        Ok(())
-    }
-}
+pub(super) struct SlotId(pub(super) usize);
