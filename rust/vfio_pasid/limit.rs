@@ -5,40 +5,13 @@
 use kernel::{page::PAGE_SHIFT, prelude::*};
 
 use crate::{
-    kernel::{device::DeviceName, log::limit_met},
+    kernel::{
+        device::DeviceName,
+        log::{limit_met, Limit}, //
+    },
     vfio_mm::VfioMm,
     MODULE, //
 };
-
-/// A limit, with the name of the parameter that sets it.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    /// PASIDs of a process.
-    Quota,
-    /// Attachments of a process.
-    OwnAttachments,
-    /// Attachments of all processes.
-    Attachments,
-    /// Ranges of memory of a process.
-    Regions,
-    /// Mappings of a process.
-    Mappings,
-    /// Locked memory of a process, in pages.
-    LockedMemory,
-}
-
-impl Limit {
-    /// What it is called.
-    pub(crate) fn name(self) -> &'static CStr {
-        match self {
-            Self::Quota | Self::OwnAttachments => c"pasid_quota",
-            Self::Attachments => c"attachment_limit",
-            Self::Regions => c"region_limit",
-            Self::Mappings => c"mapping_limit",
-            Self::LockedMemory => c"RLIMIT_MEMLOCK",
-        }
-    }
-}
 
 /// `ENOSPC` for want of a number: of the quota, or only of the range that was asked for?
 pub(crate) fn no_pasid(vmm: &VfioMm, error: Error) {

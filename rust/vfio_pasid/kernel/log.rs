@@ -12,7 +12,6 @@ use kernel::{
 };
 
 use super::device::DeviceName;
-use crate::limit::Limit;
 
 // The kernel's structures hold empty ones, which bindgen's own declarations allow just so.
 #[allow(improper_ctypes)]
@@ -29,6 +28,36 @@ extern "C" {
         limit: *mut c_ulong,
         left: *mut c_ulong,
     ) -> bool;
+}
+
+/// A limit, with the name of the parameter that sets it.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// PASIDs of a process.
+    Quota,
+    /// Attachments of a process.
+    OwnAttachments,
+    /// Attachments of all processes.
+    Attachments,
+    /// Ranges of memory of a process.
+    Regions,
+    /// Mappings of a process.
+    Mappings,
+    /// Locked memory of a process, in pages.
+    LockedMemory,
+}
+
+impl Limit {
+    /// What it is called.
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Quota | Self::OwnAttachments => c"pasid_quota",
+            Self::Attachments => c"attachment_limit",
+            Self::Regions => c"region_limit",
+            Self::Mappings => c"mapping_limit",
+            Self::LockedMemory => c"RLIMIT_MEMLOCK",
+        }
+    }
 }
 
 /// Says that the calling process has met `limit`, which is `value`, where it wanted to use
