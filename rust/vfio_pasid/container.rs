@@ -62,7 +62,7 @@ pub(crate) struct Container {
     dead: Atomic<bool>,
     vmm: VfioMmRef,
     _counted: Counted,
-    stock: Stock,
+    stock: Stock<OwnMapping>,
 }
 
 /// What a container holds.
@@ -537,11 +537,14 @@ impl Caller<'_> {
     pub(crate) fn own_map(&self, mapping: KBox<OwnMapping>) -> Result {
         // A container is dead before its last group takes all mappings with it, both under
         // `iommu->lock`: what is mapped later would stay for ever.
-        self.0.stock.own_map(mapping, |mapping| {
-            self.check_alive()?;
-            mapping.mapped();
-            Ok(())
-        })
+        let (iova, vaddr, access) = (mapping.iova(), mapping.vaddr(), mapping.access());
+        self.0
+            .stock
+            .own_map(mapping, iova, vaddr, access, |mapping| {
+                self.check_alive()?;
+                mapping.mapped();
+                Ok(())
+            })
     }
 
     /// Unmaps registered memory in `range` of the own space, and returns how many bytes it had.
@@ -563,7 +566,7 @@ impl Caller<'_> {
     pub(crate) fn own_look(
         &self,
         from: u64,
-        see: impl FnMut(Seen<'_>) -> bool,
+        see: impl FnMut(Seen<'_, OwnMapping>) -> bool,
     ) -> Result<OwnSpace> {
         let space = self.0.stock.own_look(from, see)?;
         self.check_alive()?;
@@ -625,7 +628,7 @@ impl Container {
     }
 
     /// The stock type1's side of the container.
-    pub(crate) fn stock(&self) -> &Stock {
+    pub(crate) fn stock(&self) -> &Stock<OwnMapping> {
         &self.stock
     }
 

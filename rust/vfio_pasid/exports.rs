@@ -275,7 +275,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_own_pin(
     npage: c_ulong,
     pfn: *mut c_ulong,
 ) -> c_long {
-    // SAFETY: By the caller's promise.
+    // SAFETY: By the caller's promise; what a container gives the stock code is an `OwnMapping`.
     let (own, pfn) = unsafe { (&*own.cast::<OwnMapping>(), &mut *pfn) };
     match own.pin(offset, npage) {
         Ok((first, count)) => {

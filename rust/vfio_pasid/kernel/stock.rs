@@ -3,6 +3,7 @@
 //! The stock type1 behind a container.
 
 use core::{
+    marker::PhantomData,
     mem::{offset_of, size_of},
     ptr::NonNull, //
 };
@@ -15,14 +16,12 @@ use kernel::{
 };
 
 use super::{
+    access::Access,
     group::Group,
     sched::{cond_resched, fatal_signal_pending},
     vfio::{vfio_device, PinnedDevice}, //
 };
-use crate::{
-    interval::Interval,
-    space::own::OwnMapping, //
-};
+use crate::interval::Interval;
 
 /// Of `container.h`, which documents it. Named as there, because kCFI compares the types of
 /// functions by name.
@@ -159,11 +158,11 @@ pub(crate) struct OwnSum {
 }
 
 /// Something of the own space.
-pub(crate) enum Seen<'a> {
+pub(crate) enum Seen<'a, M> {
     /// IO addresses that can be mapped.
     Range(Interval),
     /// A mapping of registered memory.
-    Mapping(&'a OwnMapping),
+    Mapping(&'a M),
 }
 
 /// A reference to the module that the stock operations are in: it cannot be unloaded.
@@ -180,25 +179,28 @@ impl Drop for ModuleRef {
     }
 }
 
-/// The stock type1's side of an open container. Dropping it is the stock `.release`; all groups
-/// have left then, so that no device reaches anything and nothing is pinned any more.
+/// The stock type1's side of an open container, which keeps an `M` for each mapping of registered
+/// memory. Dropping it is the stock `.release`; all groups have left then, so that no device
+/// reaches anything and nothing is pinned any more.
 ///
 /// # Invariants
 ///
-/// `data` is from `.open` of `ops`, and not released.
-pub(crate) struct Stock {
+/// `data` is from `.open` of `ops`, and not released. What it has as `own` of a mapping is a
+/// `KBox<M>`.
+pub(crate) struct Stock<M> {
     data: NonNull<c_void>,
     ops: &'static StockOps,
+    _mappings: PhantomData<M>,
     /// Dropped last, and with it the code of `ops` may go.
     _module: ModuleRef,
 }
 
 // SAFETY: Only stock operations look behind the pointer, and they do their own locking.
-unsafe impl Send for Stock {}
+unsafe impl<M: Send + Sync> Send for Stock<M> {}
 // SAFETY: As above.
-unsafe impl Sync for Stock {}
+unsafe impl<M: Send + Sync> Sync for Stock<M> {}
 
-impl Stock {
+impl<M> Stock<M> {
     /// The stock `.open`, which VFIO calls with a reference to the module.
     pub(crate) fn open(ops: &'static StockOps, iommu_type: usize) -> Result<Self> {
         // SAFETY: There is a reference, VFIO's own, so this may take another.
@@ -207,10 +209,11 @@ impl Stock {
         let module = ModuleRef(ops.owner);
         // SAFETY: Any type will do.
         let data = from_err_ptr(unsafe { (ops.open)(iommu_type) })?;
-        // INVARIANT: Just opened.
+        // INVARIANT: Just opened, and without mappings.
         Ok(Self {
             data: NonNull::new(data).ok_or(ENODEV)?,
             ops,
+            _mappings: PhantomData,
             _module: module,
         })
     }
@@ -295,9 +298,9 @@ impl Stock {
     }
 }
 
-impl Stock {
-    /// Maps what `mapping` says, and gives it to the stock code, unless `commit` fails, which is
-    /// asked under `iommu->lock` when all is done.
+impl<M> Stock<M> {
+    /// Maps `iova` to the memory at `vaddr`, and gives `mapping` to the stock code, unless `commit`
+    /// fails, which is asked under `iommu->lock` when all is done.
     ///
     /// # Errors
     ///
@@ -305,22 +308,25 @@ impl Stock {
     /// if the IOMMU cannot address the memory; `EEXIST` if something is mapped there; `ENOSPC` for
     /// stock's `dma_entry_limit`; `EBUSY` while virtual addresses are being updated; `ENOMEM`;
     /// `EINTR`; those of `commit`.
-    pub(crate) fn own_map<F: FnMut(&OwnMapping) -> Result>(
+    pub(crate) fn own_map<F: FnMut(&M) -> Result>(
         &self,
-        mapping: KBox<OwnMapping>,
+        mapping: KBox<M>,
+        iova: Interval,
+        vaddr: u64,
+        access: Access,
         commit: F,
     ) -> Result {
-        struct Context<F> {
-            own: *mut OwnMapping,
+        struct Context<M, F> {
+            own: *mut M,
             commit: F,
         }
 
         /// # Safety
         ///
-        /// `context` is a `Context<F>` whose mapping is valid.
-        unsafe extern "C" fn call<F: FnMut(&OwnMapping) -> Result>(context: *mut c_void) -> c_int {
+        /// `context` is a `Context<M, F>` whose mapping is valid.
+        unsafe extern "C" fn call<M, F: FnMut(&M) -> Result>(context: *mut c_void) -> c_int {
             // SAFETY: By the caller's promise.
-            let context = unsafe { &mut *context.cast::<Context<F>>() };
+            let context = unsafe { &mut *context.cast::<Context<M, F>>() };
             // SAFETY: As above.
             match (context.commit)(unsafe { &*context.own }) {
                 Ok(()) => 0,
@@ -328,7 +334,6 @@ impl Stock {
             }
         }
 
-        let (iova, vaddr, access) = (mapping.iova(), mapping.vaddr(), mapping.access());
         let own = KBox::into_raw(mapping);
         let mut context = Context { own, commit };
         let map = vfio_pasid_own_map {
@@ -336,11 +341,12 @@ impl Stock {
             size: iova.size(),
             vaddr,
             own: own.cast(),
-            commit: call::<F>,
+            commit: call::<M, F>,
             context: (&raw mut context).cast(),
             prot: access.prot(),
         };
         // SAFETY: By the type invariant; `map`, and what it points to, outlives the call.
+        // INVARIANT: `own` is a `KBox<M>`.
         let result = to_result(unsafe { (self.ops.own_map)(self.as_ptr(), &map) });
         if result.is_err() {
             // SAFETY: The stock code has not taken it, so it is still ours.
@@ -372,22 +378,22 @@ impl Stock {
     /// # Errors
     ///
     /// `EINTR` if a fatal signal came first.
-    pub(crate) fn own_look<F: FnMut(Seen<'_>) -> bool>(
+    pub(crate) fn own_look<F: FnMut(Seen<'_, M>) -> bool>(
         &self,
         from: u64,
         mut see: F,
     ) -> Result<OwnSpace> {
         /// # Safety
         ///
-        /// `see` is an `F`, and `own` null or a mapping that the stock code has.
-        unsafe extern "C" fn call<F: FnMut(Seen<'_>) -> bool>(
+        /// `see` is an `F`, and `own` null or of a mapping that the stock code has, so an `M`.
+        unsafe extern "C" fn call<M, F: FnMut(Seen<'_, M>) -> bool>(
             see: *mut c_void,
             start: u64,
             last: u64,
             own: *mut c_void,
         ) -> bool {
             // SAFETY: By the caller's promise; under `iommu->lock` it stays.
-            let (see, own) = unsafe { (&mut *see.cast::<F>(), own.cast::<OwnMapping>().as_ref()) };
+            let (see, own) = unsafe { (&mut *see.cast::<F>(), own.cast::<M>().as_ref()) };
             match (own, Interval::new(start, last)) {
                 (Some(own), _) => see(Seen::Mapping(own)),
                 (None, Some(range)) => see(Seen::Range(range)),
@@ -406,7 +412,7 @@ impl Stock {
                 self.as_ptr(),
                 from,
                 &mut space,
-                call::<F>,
+                call::<M, F>,
                 (&raw mut see).cast(),
             )
         })?;
@@ -417,7 +423,7 @@ impl Stock {
     }
 }
 
-impl Stock {
+impl<M> Stock<M> {
     /// Adds up what the own space maps, a few hundred mappings at a time; what changes meanwhile may
     /// be missed. `None` if stock code is busy with it: it is not waited for.
     ///
@@ -457,7 +463,7 @@ impl Stock {
     }
 }
 
-impl Drop for Stock {
+impl<M> Drop for Stock<M> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; this is the last use.
         unsafe { (self.ops.release)(self.as_ptr()) };
