@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The C functions: `include/linux/vfio_pasid.h` for any module, `container.h` for the shim. Those
-//! headers document them; `symbols.c` exports them.
+//! headers document them; `symbols.c` exports them. And those that `kernel/records.c` calls.
 
 use core::ptr::NonNull;
 
@@ -10,12 +10,14 @@ use kernel::{
     error::from_result,
     ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     prelude::*,
+    seq_file::{seq_print, SeqFile},
     sync::{Arc, ArcBorrow}, //
 };
 
 use crate::{
     container::Container,
     handle::Handle,
+    held::Reader,
     kernel::{
         device::GroupDevice,
         group::Group,
@@ -306,4 +308,47 @@ pub(crate) unsafe extern "C" fn vfio_pasid_own_unmapped(own: *mut c_void) {
     // SAFETY: `Stock::own_map()` left the box to the caller, who gives it back.
     let own = unsafe { KBox::from_raw(own.cast::<OwnMapping>()) };
     KBox::into_inner(own).unmapped();
+}
+
+/// A new reading, or null.
+#[no_mangle]
+extern "C" fn vfio_pasid_records_open() -> *mut Reader {
+    KBox::new(Reader::new(), GFP_KERNEL_ACCOUNT).map_or(core::ptr::null_mut(), KBox::into_raw)
+}
+
+/// # Safety
+///
+/// `reader` is from [`vfio_pasid_records_open`], and is not used again.
+#[no_mangle]
+unsafe extern "C" fn vfio_pasid_records_close(reader: *mut Reader) {
+    // SAFETY: By the caller's promise.
+    drop(unsafe { KBox::from_raw(reader) });
+}
+
+/// 1 if there is a record at `index`, 0 at the end, or an error.
+///
+/// # Safety
+///
+/// `reader` is from [`vfio_pasid_records_open`], and nobody else uses it.
+#[no_mangle]
+unsafe extern "C" fn vfio_pasid_records_find(reader: *mut Reader, index: u64) -> c_int {
+    // SAFETY: By the caller's promise.
+    match unsafe { &mut *reader }.find(index) {
+        Ok(record) => record.is_some().into(),
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Writes the record that was found last.
+///
+/// # Safety
+///
+/// As [`vfio_pasid_records_find`]; `seq` is the file, which nobody else uses.
+#[no_mangle]
+unsafe extern "C" fn vfio_pasid_records_show(reader: *mut Reader, seq: *mut bindings::seq_file) {
+    // SAFETY: By the caller's promise.
+    let (reader, seq) = unsafe { (&*reader, SeqFile::from_raw(seq)) };
+    if let Some(record) = reader.record() {
+        seq_print!(seq, "{}", record);
+    }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Between records.c and records.rs. */
+/* Between records.c and Rust. */
 #ifndef _VFIO_PASID_RECORDS_H
 #define _VFIO_PASID_RECORDS_H
 
@@ -11,7 +11,7 @@ struct vfio_pasid_reader;
 /* records.c */
 void vfio_pasid_records_create(void);
 
-/* records.rs, which documents them */
+/* exports.rs, which documents them */
 struct vfio_pasid_reader *vfio_pasid_records_open(void);
 void vfio_pasid_records_close(struct vfio_pasid_reader *reader);
 int vfio_pasid_records_find(struct vfio_pasid_reader *reader, u64 index);
