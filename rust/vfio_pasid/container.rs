@@ -20,8 +20,8 @@ use kernel::{
 
 use crate::{
     counters::{Counted, Kind},
+    generation,
     handle::{self, Handle},
-    held,
     interval::{smallest_page, Interval},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
@@ -197,7 +197,7 @@ impl State {
             return Some(space);
         }
         self.spaces.insert(place.into_node(space.pasid(), space));
-        held::changed();
+        generation::changed();
         None
     }
 
@@ -269,7 +269,7 @@ impl State {
         place: AttachedPlace,
     ) {
         self.attachments.add(number, pasid, attached, place);
-        held::changed();
+        generation::changed();
     }
 
     /// Takes the attachment of the process space `pasid` to the group `number`, to be dropped when
@@ -280,7 +280,7 @@ impl State {
     /// `ENOENT` if it is not attached.
     pub(crate) fn take_attached(&mut self, pasid: u32, number: u32) -> Result<Attached> {
         let attached = self.attachments.take(number, pasid).ok_or(ENOENT)?;
-        held::changed();
+        generation::changed();
         Ok(attached)
     }
 
@@ -298,7 +298,7 @@ impl State {
             }
         }
         let space = self.spaces.remove(&pasid).ok_or(ENOENT)?;
-        held::changed();
+        generation::changed();
         Ok(Removal::Done(space))
     }
 
@@ -308,7 +308,7 @@ impl State {
             let _: Result = self.attachments.detach(number, pasid);
         }
         self.spaces.remove(&pasid);
-        held::changed();
+        generation::changed();
     }
 
     /// Attaches the space `pasid` to `group`, for the process `vmm`. Its device is open if it is on
@@ -334,7 +334,7 @@ impl State {
         };
         self.attachments
             .attach(vmm, &space, number, device, place)?;
-        held::changed();
+        generation::changed();
         Ok(None)
     }
 
@@ -354,7 +354,7 @@ impl State {
             return Ok(Some(open_device(&self.devices, group)?.clone()));
         }
         self.attachments.detach(number, pasid)?;
-        held::changed();
+        generation::changed();
         Ok(None)
     }
 
@@ -408,7 +408,7 @@ impl State {
 
     fn changed(&mut self) {
         self.changes += 1;
-        held::changed();
+        generation::changed();
     }
 }
 
@@ -673,7 +673,7 @@ impl Container {
         container.dead.store(true, Release);
         let (spaces, registered, remains) = {
             let mut state = container.state.lock();
-            held::changed();
+            generation::changed();
             (
                 replace(&mut state.spaces, Spaces::new()),
                 replace(&mut state.registered, Registered::new()),

@@ -5,8 +5,6 @@
 
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 
-use crate::MODULE;
-
 /// What is counted.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -45,19 +43,14 @@ impl Kind {
 /// A counter for each kind.
 pub(crate) struct Counters {
     kinds: [Atomic<usize>; Kind::NAMES.len()],
-    /// How often something has come or gone that `held.rs` tells of.
-    generation: Atomic<u64>,
 }
 
-impl Counters {
-    /// All at 0.
-    pub(crate) fn new() -> Self {
-        Self {
-            kinds: [const { Atomic::new(0) }; Kind::NAMES.len()],
-            generation: Atomic::new(0),
-        }
-    }
+/// All at 0 when the module is loaded.
+pub(crate) static COUNTERS: Counters = Counters {
+    kinds: [const { Atomic::new(0) }; Kind::NAMES.len()],
+};
 
+impl Counters {
     /// There are `amount` more.
     pub(crate) fn add(&self, kind: Kind, amount: usize) {
         self.kinds[kind as usize].fetch_add(amount, Relaxed);
@@ -66,16 +59,6 @@ impl Counters {
     /// There are `amount` less.
     pub(crate) fn sub(&self, kind: Kind, amount: usize) {
         self.kinds[kind as usize].fetch_sub(amount, Relaxed);
-    }
-
-    /// How often something has come or gone.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
-    }
-
-    /// Something comes or goes, under a lock that it is looked at with. Returns how often that was.
-    pub(crate) fn changed(&self) -> u64 {
-        self.generation.fetch_add(1, Relaxed) + 1
     }
 }
 
@@ -120,7 +103,7 @@ impl Counted {
 
     /// Counts one, unless there are as many as `limit`.
     pub(crate) fn one_below(kind: Kind, limit: usize) -> Option<Self> {
-        let counter = &MODULE.get().counters.kinds[kind as usize];
+        let counter = &COUNTERS.kinds[kind as usize];
         add_below(counter, limit).then(|| Self { kind, amount: 1 })
     }
 
@@ -131,14 +114,14 @@ impl Counted {
 
     /// Counts `amount`.
     pub(crate) fn many(kind: Kind, amount: usize) -> Self {
-        MODULE.get().counters.add(kind, amount);
+        COUNTERS.add(kind, amount);
         Self { kind, amount }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        MODULE.get().counters.sub(self.kind, self.amount);
+        COUNTERS.sub(self.kind, self.amount);
     }
 }
 
@@ -148,14 +131,14 @@ pub(crate) struct CountedOne<const KIND: usize>(());
 impl<const KIND: usize> CountedOne<KIND> {
     /// Counts one.
     pub(crate) fn new() -> Self {
-        MODULE.get().counters.kinds[KIND].fetch_add(1, Relaxed);
+        COUNTERS.kinds[KIND].fetch_add(1, Relaxed);
         Self(())
     }
 }
 
 impl<const KIND: usize> Drop for CountedOne<KIND> {
     fn drop(&mut self) {
-        MODULE.get().counters.kinds[KIND].fetch_sub(1, Relaxed);
+        COUNTERS.kinds[KIND].fetch_sub(1, Relaxed);
     }
 }
 

@@ -16,7 +16,10 @@ use kernel::{
     },
 };
 
-use crate::{container::Container, held};
+use crate::{
+    container::Container,
+    generation, //
+};
 
 /// What VFIO keeps as `iommu_data`: counted up from 1 and never reused.
 pub(crate) type Handle = u64;
@@ -79,7 +82,7 @@ impl Handles {
         let node = place.into_node(handle, container);
         let mut table = self.table(handle).lock();
         table.insert(node);
-        held::changed();
+        generation::changed();
         handle
     }
 
@@ -110,7 +113,7 @@ impl Handles {
     pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<Container>> {
         let node = {
             let mut table = self.table(handle).lock();
-            held::changed();
+            generation::changed();
             table.remove_node(&handle)
         };
         Some(node?.to_key_value().1)

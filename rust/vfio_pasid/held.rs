@@ -12,6 +12,7 @@ use kernel::{page::PAGE_SHIFT, prelude::*, sync::Arc};
 
 use crate::{
     container::{Container, State},
+    generation,
     handle::{Handle, Position},
     interval::Interval,
     kernel::{
@@ -34,12 +35,6 @@ const FORMAT: u32 = 1;
 
 /// How often a record is looked up again that came or went meanwhile.
 const TRIES: usize = 8;
-
-/// A record has come or gone, which the caller has locked. Returns a number that is never returned
-/// again.
-pub(crate) fn changed() -> u64 {
-    MODULE.get().counters.changed()
-}
 
 /// What a record tells.
 #[derive(Clone, Copy)]
@@ -329,10 +324,10 @@ impl Reader {
             let before = (self.place, self.process, self.container);
             for again in (0..TRIES).rev() {
                 // What has changed is counted with the same locks that it is looked at with.
-                let generation = MODULE.get().counters.generation();
+                let generation = generation::now();
                 (self.place, self.process, self.container) = before;
                 let (what, next) = self.look()?;
-                let same = generation == MODULE.get().counters.generation();
+                let same = generation == generation::now();
                 if !same && again > 0 {
                     continue;
                 }

@@ -22,8 +22,8 @@ use kernel::{
 };
 
 use crate::{
-    counters::{step, Counted, Kind},
-    held,
+    counters::{step, Counted, Kind, COUNTERS},
+    generation,
     kernel::{
         charge::Account,
         event::Event,
@@ -77,7 +77,7 @@ pub(crate) struct VfioMm {
 impl VfioMm {
     fn new(mm: ARef<Mm>, maker: Maker) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            id: held::changed(),
+            id: generation::changed(),
             maker,
             account: Account::new(mm.clone())?,
             mm,
@@ -274,8 +274,8 @@ impl VfioMm {
         }
         let number = find(pasids)?;
         pasids.insert(number, holder, in_use);
-        held::changed();
-        MODULE.get().counters.add(Kind::Pasids, 1);
+        generation::changed();
+        COUNTERS.add(Kind::Pasids, 1);
         Ok(number)
     }
 
@@ -312,9 +312,9 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
         // Locked anew for each node, so that other processes get their turn.
         MODULE.get().numbers.lock().give_back(node, word);
     });
-    held::changed();
+    generation::changed();
     let count = (before - pasids.held()) as usize;
-    MODULE.get().counters.sub(Kind::Pasids, count);
+    COUNTERS.sub(Kind::Pasids, count);
 }
 
 /// A PASID in use: nobody else can use or free it. Dropped when no hardware entry carries it any
@@ -435,9 +435,9 @@ impl Drop for PasidInUse {
             }
             Afterwards::Host | Afterwards::Process => {
                 pasids.remove(self.number, Holder::Driver, |_, _| {
-                    MODULE.get().counters.sub(Kind::Pasids, 1);
+                    COUNTERS.sub(Kind::Pasids, 1);
                 });
-                held::changed();
+                generation::changed();
             }
         }
     }
@@ -516,7 +516,7 @@ impl VfioMmRef {
                     settling: false,
                 };
                 registry.0.insert(spare.into_node(key, entry));
-                held::changed();
+                generation::changed();
                 return Ok(Self(vmm));
             };
             let vmm = entry.vmm.clone();
@@ -583,7 +583,7 @@ impl Drop for VfioMmRef {
         self.0.free_unused_pasids(PasidRange::ALL);
         let node = {
             let mut registry = registry.lock();
-            held::changed();
+            generation::changed();
             registry.0.remove_node(&key)
         };
         drop(node);

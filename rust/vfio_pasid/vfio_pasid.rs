@@ -9,6 +9,7 @@ mod calls;
 mod container;
 mod counters;
 mod exports;
+mod generation;
 mod handle;
 mod held;
 mod interval;
@@ -28,7 +29,7 @@ use ::kernel::{
 };
 
 use crate::{
-    counters::Counters,
+    counters::{Counters, COUNTERS},
     handle::Handles,
     kernel::{global::Global, params::Parameters, records, work::Workqueue},
     pasid::numbers::NumberSpace,
@@ -62,7 +63,7 @@ pub(crate) struct VfioPasid {
     debugfs: debugfs::Dir,
     /// How much of everything there is.
     #[pin]
-    counters: debugfs::File<Counters>,
+    counters: debugfs::File<&'static Counters>,
 }
 
 /// The loaded module.
@@ -77,7 +78,7 @@ impl ::kernel::InPlaceModule for VfioPasid {
             registry <- new_mutex!(Registry::new(), "vfio_pasid::registry"),
             numbers <- new_mutex!(NumberSpace::new(params.range)?, "vfio_pasid::numbers"),
             debugfs: debugfs::Dir::new(c"vfio_pasid"),
-            counters <- debugfs.read_only_file(c"in_use", Counters::new()),
+            counters <- debugfs.read_only_file(c"in_use", &COUNTERS),
             _: {
                 MODULE.set(this);
                 records::create();

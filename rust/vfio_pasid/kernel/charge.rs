@@ -23,7 +23,7 @@ use kernel::{
 };
 
 use crate::{
-    counters::{Counted, Kind},
+    counters::{Counted, Kind, COUNTERS},
     MODULE, //
 };
 
@@ -94,7 +94,7 @@ impl Account {
         }
         // SAFETY: No preconditions.
         if unsafe { vfio_pasid_helper_keep_module() } {
-            MODULE.get().counters.add(Kind::Closing, 1);
+            COUNTERS.add(Kind::Closing, 1);
             self.delay.store(1, Relaxed);
             self.clone().try_later();
         } else {
@@ -122,7 +122,7 @@ impl WorkItem for Account {
             this.try_later();
             return;
         }
-        MODULE.get().counters.sub(Kind::Closing, 1);
+        COUNTERS.sub(Kind::Closing, 1);
         drop(this);
         // SAFETY: Of `vfio_pasid_helper_keep_module()`, and only once. The workqueue is drained
         // before the module goes, so this function ends before.

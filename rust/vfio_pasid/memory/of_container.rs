@@ -9,7 +9,7 @@ use kernel::{
 };
 
 use crate::{
-    held,
+    generation,
     interval::Interval,
     kernel::pages::PinnedPages,
     memory::{of_process::Memory, registration::Registration},
@@ -137,7 +137,7 @@ impl Registered {
             references: 1,
         };
         self.0.insert(place.into_node(last, counted));
-        held::changed();
+        generation::changed();
         None
     }
 
@@ -161,7 +161,7 @@ impl Registered {
         if there.held.is_mapped() {
             return Err(EBUSY);
         }
-        held::changed();
+        generation::changed();
         Ok(self.0.remove(&range.last()).map(|gone| gone.held))
     }
 

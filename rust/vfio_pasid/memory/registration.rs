@@ -13,7 +13,7 @@ use kernel::{
 use super::of_process::{Entry, Found, Memory, Settled};
 use crate::{
     counters::{Counted, Kind},
-    held,
+    generation,
     interval::Interval,
     kernel::{notifier::Watch, pages::PinnedPages, trace},
     vfio_mm::VfioMmRef,
@@ -49,7 +49,7 @@ impl Place {
             settled: None,
         };
         memory.regions.insert(spare.into_node(range.last(), entry));
-        held::changed();
+        generation::changed();
         Ok(Self {
             vmm,
             last: range.last(),
@@ -103,7 +103,7 @@ impl Drop for Place {
         let mut memory = self.vmm.memory();
         memory.regions.remove(&self.last);
         memory.count -= 1;
-        held::changed();
+        generation::changed();
         drop(memory);
         self.vmm.memory_settled();
     }
