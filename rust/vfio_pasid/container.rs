@@ -21,19 +21,21 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     generation,
-    handle::{self, Handle},
+    handle::{self, Handle, Handles},
     interval::{smallest_page, Interval},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
         device::{DeviceName, GroupDevice},
         errno::eopnotsupp,
+        global::Global,
         group::Group,
         maker::Maker,
         mm::current_mm,
         mutex::{Guard, KillableMutex},
         pci::{Address, PciDevice},
         stock::{OwnSpace, Seen, Stock, StockOps},
-        vfio::{Identity, PinnedDevice}, //
+        vfio::{Identity, PinnedDevice},
+        work::WORKQUEUE, //
     },
     memory::of_container::{Registered, Share},
     space::{
@@ -44,8 +46,7 @@ use crate::{
         SpacePlace,
         Spaces, //
     },
-    vfio_mm::{Closing, Membership, VfioMmRef},
-    MODULE, //
+    vfio_mm::{Closing, Membership, VfioMmRef}, //
 };
 
 /// A container between `.open` (`VFIO_SET_IOMMU`) and `.release` (its last group leaves), and for
@@ -64,6 +65,9 @@ pub(crate) struct Container {
     _counted: Counted,
     stock: Stock<OwnMapping>,
 }
+
+/// The open containers.
+pub(crate) static HANDLES: Global<Handles<Container>> = Global::new();
 
 /// What a container holds.
 pub(crate) struct State {
@@ -603,12 +607,12 @@ impl Container {
             _counted: Counted::one(Kind::Containers),
             stock,
         }))?;
-        Ok(MODULE.get().handles.add(container.into(), place))
+        Ok(HANDLES.get().add(container.into(), place))
     }
 
     /// The container of `handle`, if it is still open.
     pub(crate) fn find(handle: Handle) -> Result<Arc<Self>> {
-        MODULE.get().handles.find(handle)
+        HANDLES.get().find(handle)
     }
 
     /// The process.
@@ -667,7 +671,7 @@ impl Container {
     /// `.release`: all groups have left. Waits for no call; those under way find the container
     /// dead, and the last of them drops it.
     pub(crate) fn release(handle: Handle) {
-        let Some(container) = MODULE.get().handles.remove(handle) else {
+        let Some(container) = HANDLES.get().remove(handle) else {
             return;
         };
         container.dead.store(true, Release);
@@ -686,7 +690,7 @@ impl Container {
         if let Some((membership, mut remains)) = remains {
             let contents = (spaces, registered, membership.close());
             *remains.as_mut().project().contents = Some(contents);
-            MODULE.get().workqueue.queue().enqueue(remains);
+            WORKQUEUE.get().queue().enqueue(remains);
         }
     }
 

@@ -16,10 +16,7 @@ use kernel::{
     },
 };
 
-use crate::{
-    container::Container,
-    generation, //
-};
+use crate::generation;
 
 /// What VFIO keeps as `iommu_data`: counted up from 1 and never reused.
 pub(crate) type Handle = u64;
@@ -28,7 +25,7 @@ pub(crate) type Handle = u64;
 /// a lock.
 const TABLES: usize = 64;
 
-type Table = RBTree<Handle, Arc<Container>>;
+type Table<T> = RBTree<Handle, Arc<T>>;
 
 /// Where a container is, for who looks at them all.
 #[derive(Clone, Copy)]
@@ -51,17 +48,17 @@ impl Position {
 }
 
 /// Memory for a container's place among the open ones.
-pub(crate) type Place = RBTreeNodeReservation<Handle, Arc<Container>>;
+pub(crate) type Place<T> = RBTreeNodeReservation<Handle, Arc<T>>;
 
-/// The open containers by their handles.
+/// Containers, which are `T`s, by their handles while they are open.
 #[pin_data]
-pub(crate) struct Handles {
+pub(crate) struct Handles<T> {
     last: Atomic<Handle>,
     #[pin]
-    tables: [SpinLock<Table>; TABLES],
+    tables: [SpinLock<Table<T>>; TABLES],
 }
 
-impl Handles {
+impl<T> Handles<T> {
     /// No containers.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -72,12 +69,12 @@ impl Handles {
         })
     }
 
-    fn table(&self, handle: Handle) -> &SpinLock<Table> {
+    fn table(&self, handle: Handle) -> &SpinLock<Table<T>> {
         &self.tables[handle as usize % TABLES]
     }
 
     /// Gives an open container its handle.
-    pub(crate) fn add(&self, container: Arc<Container>, place: Place) -> Handle {
+    pub(crate) fn add(&self, container: Arc<T>, place: Place<T>) -> Handle {
         let handle = self.last.fetch_add(1, Relaxed) + 1;
         let node = place.into_node(handle, container);
         let mut table = self.table(handle).lock();
@@ -87,7 +84,7 @@ impl Handles {
     }
 
     /// The first container behind `position`, and its own.
-    pub(crate) fn next(&self, position: Position) -> Option<(Position, Arc<Container>)> {
+    pub(crate) fn next(&self, position: Position) -> Option<(Position, Arc<T>)> {
         let mut behind = position.handle + 1;
         for table in position.table..TABLES {
             if let Some(cursor) = self.tables[table].lock().cursor_lower_bound(&behind) {
@@ -104,13 +101,13 @@ impl Handles {
     /// # Errors
     ///
     /// `ENODEV` if there is none any more.
-    pub(crate) fn find(&self, handle: Handle) -> Result<Arc<Container>> {
+    pub(crate) fn find(&self, handle: Handle) -> Result<Arc<T>> {
         let table = self.table(handle).lock();
         table.get(&handle).cloned().ok_or(ENODEV)
     }
 
     /// Takes the handle from its container: from now on it finds nothing.
-    pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<Container>> {
+    pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<T>> {
         let node = {
             let mut table = self.table(handle).lock();
             generation::changed();

@@ -11,7 +11,7 @@ use core::fmt::{self, Write};
 use kernel::{page::PAGE_SHIFT, prelude::*, sync::Arc};
 
 use crate::{
-    container::{Container, State},
+    container::{Container, State, HANDLES},
     generation,
     handle::{Handle, Position},
     interval::Interval,
@@ -25,8 +25,7 @@ use crate::{
     memory::{of_container::Share, of_process::Region},
     pasid::{range::PasidRange, set::Holder},
     space::{attachment::Key, mapping::Totals, Space},
-    vfio_mm::VfioMm,
-    MODULE, //
+    vfio_mm::{VfioMm, REGISTRY}, //
 };
 
 /// What the file's first record says. A key that goes, or changes its meaning, makes it one more; a
@@ -443,7 +442,7 @@ impl Reader {
     }
 
     fn next_process(&mut self) -> Option<What> {
-        let (key, vmm, containers) = MODULE.get().registry.lock().next(self.process.0)?;
+        let (key, vmm, containers) = REGISTRY.get().lock().next(self.process.0)?;
         self.process = (key, vmm.id());
         let (regions, mappings) = vmm.memory().counts();
         Some(What::Process {
@@ -461,12 +460,12 @@ impl Reader {
     /// The process whose records these are, unless it has gone.
     fn process(&self) -> Option<Arc<VfioMm>> {
         let (key, id) = self.process;
-        let vmm = MODULE.get().registry.lock().at(key);
+        let vmm = REGISTRY.get().lock().at(key);
         vmm.filter(|vmm| vmm.id() == id)
     }
 
     fn next_container(&mut self) -> Option<What> {
-        let (position, container) = MODULE.get().handles.next(self.container)?;
+        let (position, container) = HANDLES.get().next(self.container)?;
         self.container = position;
         Some(What::Container {
             id: position.handle(),

@@ -7,10 +7,10 @@ use kernel::{page::PAGE_SHIFT, prelude::*};
 use crate::{
     kernel::{
         device::DeviceName,
-        log::{limit_met, Limit}, //
+        log::{limit_met, Limit},
+        params::PARAMETERS, //
     },
-    vfio_mm::VfioMm,
-    MODULE, //
+    vfio_mm::VfioMm, //
 };
 
 /// `ENOSPC` for want of a number: of the quota, or only of the range that was asked for?
@@ -32,7 +32,7 @@ pub(crate) fn not_attached(
     let (limit, value) = if vmm.attachment_count() >= vmm.quota() as usize {
         (Limit::OwnAttachments, vmm.quota())
     } else {
-        (Limit::Attachments, MODULE.get().params.attachment_limit)
+        (Limit::Attachments, PARAMETERS.get().attachment_limit)
     };
     limit_met(limit, value.into(), device());
 }
@@ -40,11 +40,7 @@ pub(crate) fn not_attached(
 /// `size` bytes were not registered.
 pub(crate) fn not_registered(vmm: &VfioMm, error: Error, size: u64) {
     if is_final(vmm, error, ENOSPC) {
-        limit_met(
-            Limit::Regions,
-            MODULE.get().params.region_limit.into(),
-            None,
-        );
+        limit_met(Limit::Regions, PARAMETERS.get().region_limit.into(), None);
     }
     if is_final(vmm, error, ENOMEM) {
         let pages = vmm.lockable_pages();
@@ -56,7 +52,7 @@ pub(crate) fn not_registered(vmm: &VfioMm, error: Error, size: u64) {
 
 /// Nothing was mapped.
 pub(crate) fn not_mapped(vmm: &VfioMm, error: Error) {
-    let limit = MODULE.get().params.mapping_limit;
+    let limit = PARAMETERS.get().mapping_limit;
     if is_final(vmm, error, ENOSPC) && vmm.memory().counts().1 >= limit {
         limit_met(Limit::Mappings, limit.into(), None);
     }

@@ -11,8 +11,8 @@ use kernel::{
 
 use crate::{
     counters::{add_below, Counted, Kind},
-    vfio_mm::VfioMm,
-    MODULE, //
+    kernel::params::PARAMETERS,
+    vfio_mm::VfioMm, //
 };
 
 /// Of the domain ids of an IOMMU, the share that attachments leave alone: one in so many.
@@ -33,7 +33,7 @@ impl Permit {
     /// or as leave enough domain ids to others; or the process as many as it may have PASIDs.
     pub(crate) fn new(vmm: Arc<VfioMm>, domain_ids: Option<usize>) -> Result<Self> {
         let spared = domain_ids.map_or(usize::MAX, |ids| ids - ids / RESERVE);
-        let limit = spared.min(MODULE.get().params.attachment_limit as usize);
+        let limit = spared.min(PARAMETERS.get().attachment_limit as usize);
         if !add_below(vmm.attachments(), vmm.quota() as usize) {
             return Err(ENOSPC);
         }

@@ -27,17 +27,19 @@ use crate::{
     kernel::{
         charge::Account,
         event::Event,
+        global::Global,
         log::{lockable_pages, LockablePages},
         maker::{Comm, Maker},
-        mm::is_current, //
+        mm::is_current,
+        params::PARAMETERS, //
     },
     memory::of_process::Memory,
     pasid::{
         default::DefaultPasids,
+        numbers::NUMBERS,
         range::PasidRange,
         set::{Holder, PasidSet, Reservation}, //
-    },
-    MODULE, //
+    }, //
 };
 
 /// One process, identified by its address space. There is never more than one for an `mm`.
@@ -177,7 +179,7 @@ impl VfioMm {
 
     /// How many PASIDs the process may hold.
     pub(crate) fn quota(&self) -> u32 {
-        MODULE.get().params.quota
+        PARAMETERS.get().quota
     }
 
     /// How many PASIDs the process holds.
@@ -230,7 +232,7 @@ impl VfioMm {
         self.hold(holder, in_use, |pasids| {
             check()?;
             // A default PASID of this process may be free for all others.
-            let mut numbers = MODULE.get().numbers.lock();
+            let mut numbers = NUMBERS.get().lock();
             let number = numbers.take_highest(range, |number| pasids.holds_of_host(number));
             number.ok_or(ENOSPC)
         })
@@ -310,7 +312,7 @@ fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
     let before = pasids.held();
     pasids.remove(range, holder, |node, word| {
         // Locked anew for each node, so that other processes get their turn.
-        MODULE.get().numbers.lock().give_back(node, word);
+        NUMBERS.get().lock().give_back(node, word);
     });
     generation::changed();
     let count = (before - pasids.held()) as usize;
@@ -446,6 +448,9 @@ impl Drop for PasidInUse {
 /// The `vfio_mm` of every process that has one.
 pub(crate) struct Registry(RBTree<usize, Entry>);
 
+/// Guards which there are, and their last uses.
+pub(crate) static REGISTRY: Global<Mutex<Registry>> = Global::new();
+
 /// What the registry knows of a `vfio_mm`.
 struct Entry {
     vmm: Arc<VfioMm>,
@@ -499,7 +504,7 @@ impl VfioMmRef {
         let key = Registry::key(&mm);
         let mut new = None;
         loop {
-            let mut registry = MODULE.get().registry.lock();
+            let mut registry = REGISTRY.get().lock();
             let Some(entry) = registry.0.get_mut(&key) else {
                 let Some((vmm, spare)) = new.take() else {
                     drop(registry);
@@ -568,7 +573,7 @@ impl Drop for VfioMmRef {
             return;
         }
         let key = Registry::key(&self.0.mm);
-        let registry = &MODULE.get().registry;
+        let registry = REGISTRY.get();
         {
             let mut registry = registry.lock();
             if self.0.uses.fetch_sub(1, Full) > 1 {
@@ -620,7 +625,7 @@ impl Membership {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let mut registry = MODULE.get().registry.lock();
+        let mut registry = REGISTRY.get().lock();
         Some(change(registry.0.get_mut(&Registry::key(&self.0.mm))?))
     }
 }

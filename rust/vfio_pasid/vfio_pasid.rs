@@ -29,11 +29,17 @@ use ::kernel::{
 };
 
 use crate::{
+    container::{Container, HANDLES},
     counters::{Counters, COUNTERS},
     handle::Handles,
-    kernel::{global::Global, params::Parameters, records, work::Workqueue},
-    pasid::numbers::NumberSpace,
-    vfio_mm::Registry, //
+    kernel::{
+        global::Published,
+        params::{Parameters, PARAMETERS},
+        records,
+        work::{Workqueue, WORKQUEUE}, //
+    },
+    pasid::numbers::{NumberSpace, NUMBERS},
+    vfio_mm::{Registry, REGISTRY}, //
 };
 
 module! {
@@ -44,43 +50,45 @@ module! {
     license: "GPL",
 }
 
-/// What there is once, not once per process or container.
+/// What there is once, not once per process or container. Each part is reached through the place
+/// that it is published in.
 #[pin_data(PinnedDrop)]
 pub(crate) struct VfioPasid {
     /// The module parameters, checked.
-    params: Parameters,
+    #[pin]
+    params: Published<Parameters>,
     /// The open containers by their handles.
     #[pin]
-    handles: Handles,
+    handles: Published<Handles<Container>>,
     /// What takes too long for VFIO's callbacks.
-    workqueue: Workqueue,
-    /// The `vfio_mm` of every process that has one. Guards which there are, and their last uses.
     #[pin]
-    registry: Mutex<Registry>,
-    /// Which numbers are taken, by whomever. Innermost lock.
+    workqueue: Published<Workqueue>,
+    /// The `vfio_mm` of every process that has one.
     #[pin]
-    numbers: Mutex<NumberSpace>,
+    registry: Published<Mutex<Registry>>,
+    /// Which numbers are taken, by whomever.
+    #[pin]
+    numbers: Published<Mutex<NumberSpace>>,
     debugfs: debugfs::Dir,
     /// How much of everything there is.
     #[pin]
     counters: debugfs::File<&'static Counters>,
 }
 
-/// The loaded module.
-pub(crate) static MODULE: Global<VfioPasid> = Global::new();
-
 impl ::kernel::InPlaceModule for VfioPasid {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(&this in Self {
-            params: Parameters::read()?,
-            handles <- Handles::new(),
-            workqueue: Workqueue::new()?,
-            registry <- new_mutex!(Registry::new(), "vfio_pasid::registry"),
-            numbers <- new_mutex!(NumberSpace::new(params.range)?, "vfio_pasid::numbers"),
+        try_pin_init!(Self {
+            params <- PARAMETERS.publish(Parameters::read()?),
+            handles <- HANDLES.publish(Handles::new()),
+            workqueue <- WORKQUEUE.publish(Workqueue::new()?),
+            registry <- REGISTRY.publish(new_mutex!(Registry::new(), "vfio_pasid::registry")),
+            numbers <- NUMBERS.publish(new_mutex!(
+                NumberSpace::new(PARAMETERS.get().range)?,
+                "vfio_pasid::numbers"
+            )),
             debugfs: debugfs::Dir::new(c"vfio_pasid"),
             counters <- debugfs.read_only_file(c"in_use", &COUNTERS),
             _: {
-                MODULE.set(this);
                 records::create();
             },
         })
@@ -91,7 +99,6 @@ impl ::kernel::InPlaceModule for VfioPasid {
 impl PinnedDrop for VfioPasid {
     fn drop(self: Pin<&mut Self>) {
         // What is still being taken down of closed containers uses the module's state.
-        self.workqueue.drain();
-        MODULE.clear();
+        WORKQUEUE.get().drain();
     }
 }

@@ -24,7 +24,7 @@ use kernel::{
 
 use crate::{
     counters::{Counted, Kind, COUNTERS},
-    MODULE, //
+    kernel::work::WORKQUEUE, //
 };
 
 #[allow(improper_ctypes)]
@@ -110,7 +110,7 @@ impl Account {
         let delay = self.delay.load(Relaxed);
         self.delay.store(LONGEST.min(delay * 2), Relaxed);
         // It is not queued yet: there is one try at a time.
-        let _ = MODULE.get().workqueue.queue().enqueue_delayed(self, delay);
+        let _ = WORKQUEUE.get().queue().enqueue_delayed(self, delay);
     }
 }
 

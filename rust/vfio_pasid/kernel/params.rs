@@ -7,6 +7,7 @@
 
 use kernel::{ffi::c_uint, prelude::*};
 
+use super::global::Global;
 use crate::pasid::range::{PasidRange, PASID_FIRST, PASID_LAST};
 
 extern "C" {
@@ -41,6 +42,9 @@ pub(crate) struct Parameters {
     /// Whether devices that may ask for pages can have them as well.
     pub(crate) process_space_pri: bool,
 }
+
+/// Those of the loaded module.
+pub(crate) static PARAMETERS: Global<Parameters> = Global::new();
 
 impl Parameters {
     /// Reads and checks the parameters.

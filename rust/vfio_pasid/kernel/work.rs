@@ -10,6 +10,8 @@ use kernel::{
     workqueue::Queue, //
 };
 
+use super::global::Global;
+
 extern "C" {
     fn vfio_pasid_helper_alloc_workqueue() -> *mut bindings::workqueue_struct;
 }
@@ -25,6 +27,9 @@ pub(crate) struct Workqueue(NonNull<bindings::workqueue_struct>);
 unsafe impl Send for Workqueue {}
 // SAFETY: They have locks of their own.
 unsafe impl Sync for Workqueue {}
+
+/// That of the loaded module: for what takes too long for VFIO's callbacks.
+pub(crate) static WORKQUEUE: Global<Workqueue> = Global::new();
 
 impl Workqueue {
     /// An empty queue, whose works run beside each other.

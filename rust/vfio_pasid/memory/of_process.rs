@@ -10,8 +10,7 @@ use kernel::{
 
 use crate::{
     interval::Interval,
-    kernel::{notifier::Watch, pages::PinnedPages},
-    MODULE, //
+    kernel::{notifier::Watch, pages::PinnedPages, params::PARAMETERS}, //
 };
 
 /// What a process has registered, and how many mappings it has.
@@ -139,7 +138,7 @@ impl Memory {
     ///
     /// `ENOSPC` if the process has as many as it may.
     pub(crate) fn add_mapping(&mut self) -> Result {
-        if self.mappings >= MODULE.get().params.mapping_limit {
+        if self.mappings >= PARAMETERS.get().mapping_limit {
             return Err(ENOSPC);
         }
         self.mappings += 1;

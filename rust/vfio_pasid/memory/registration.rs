@@ -15,9 +15,8 @@ use crate::{
     counters::{Counted, Kind},
     generation,
     interval::Interval,
-    kernel::{notifier::Watch, pages::PinnedPages, trace},
-    vfio_mm::VfioMmRef,
-    MODULE, //
+    kernel::{notifier::Watch, pages::PinnedPages, params::PARAMETERS, trace},
+    vfio_mm::VfioMmRef, //
 };
 
 /// One holder's place in an [`Entry`]. The last one to go unpins the pages.
@@ -37,7 +36,7 @@ impl Place {
         writable: bool,
         spare: RBTreeNodeReservation<u64, Entry>,
     ) -> Result<Self> {
-        if memory.count >= MODULE.get().params.region_limit {
+        if memory.count >= PARAMETERS.get().region_limit {
             return Err(ENOSPC);
         }
         memory.count += 1;

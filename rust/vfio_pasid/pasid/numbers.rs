@@ -9,9 +9,10 @@
 //! Everybody waits for this, so that no search may grow with what is taken: above the numbers lie
 //! summaries, which say where something is free.
 
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Mutex};
 
 use super::range::{Node, PasidRange, PASID_LAST};
+use crate::kernel::global::Global;
 
 /// Numbers, or words of the level below, that a word tells of.
 const WORD_BITS: usize = u64::BITS as usize;
@@ -25,6 +26,9 @@ pub(crate) struct NumberSpace {
     /// level: word i of the level below is not 0.
     free: [KVVec<u64>; LEVELS],
 }
+
+/// Which numbers are taken, by whomever. Innermost lock.
+pub(crate) static NUMBERS: Global<Mutex<NumberSpace>> = Global::new();
 
 impl NumberSpace {
     /// A space of which users may get the numbers of `limits`, all of them free.

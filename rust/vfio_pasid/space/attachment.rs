@@ -17,13 +17,13 @@ use crate::{
         errno::eopnotsupp,
         iommu::Attachment,
         mutex::{Guard, KillableMutex},
+        params::PARAMETERS,
         resv::reserved_regions,
         sva::Bond,
         vfio::{Identity, PinnedDevice}, //
     },
     permit::Permit,
-    vfio_mm::VfioMmRef,
-    MODULE, //
+    vfio_mm::VfioMmRef, //
 };
 
 /// Where an attachment is: the number of the group, which it keeps as long as it is in the
@@ -187,7 +187,7 @@ impl ProcessSupport {
 
     /// Whether root allows it for such a device.
     fn is_allowed(support: PasidSupport) -> bool {
-        let params = &MODULE.get().params;
+        let params = PARAMETERS.get();
         params.process_space && (params.process_space_pri || !support.pri)
     }
 
