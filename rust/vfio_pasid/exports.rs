@@ -28,7 +28,7 @@ use crate::{
         vfio::{vfio_device, PinnedDevice},
         warn::warn_not_attached, //
     },
-    pasid::{range::PasidRange, set::Holder},
+    pasid::{in_use::HasPasids, range::PasidRange, set::Holder},
     space::own::OwnMapping,
     uapi,
     vfio_mm::{VfioMm, VfioMmRef}, //
@@ -73,7 +73,9 @@ pub(crate) unsafe extern "C" fn vfio_pasid_alloc(
     // SAFETY: The caller's reference keeps it valid.
     let vmm = unsafe { &*vmm };
     from_result(|| {
-        let number = vmm.alloc_pasid(PasidRange::new(min, max)?, Holder::Driver, || Ok(()))?;
+        let number = vmm
+            .pasids()
+            .alloc(PasidRange::new(min, max)?, Holder::Driver, || Ok(()))?;
         Ok(number as c_int)
     })
 }
@@ -86,7 +88,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_free_range(vmm: *mut VfioMm, min: c_u
     // SAFETY: The caller's reference keeps it valid.
     let vmm = unsafe { &*vmm };
     if let Ok(range) = PasidRange::new(min, max) {
-        vmm.free_unused_pasids(range);
+        vmm.pasids().free_unused(range);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         vfio::Identity, //
     },
     memory::{of_container::Share, of_process::Region},
-    pasid::{range::PasidRange, set::Holder},
+    pasid::{in_use::HasPasids, range::PasidRange, set::Holder},
     space::{attachment::Key, mapping::Totals, Space},
     vfio_mm::{VfioMm, REGISTRY}, //
 };
@@ -352,7 +352,7 @@ impl Reader {
             },
             Place::Pasids(from) => {
                 let process = self.process.1;
-                let found = self.process().and_then(|vmm| vmm.pasids_from(from));
+                let found = self.process().and_then(|vmm| vmm.pasids().range_from(from));
                 match found {
                     Some((range, holder)) => (
                         Some(What::Pasids {
@@ -449,8 +449,8 @@ impl Reader {
             id: vmm.id(),
             pid: vmm.pid(),
             comm: vmm.comm(),
-            quota: vmm.quota(),
-            used: vmm.held(),
+            quota: vmm.pasids().quota(),
+            used: vmm.pasids().held(),
             containers,
             regions,
             mappings,

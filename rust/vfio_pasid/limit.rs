@@ -10,13 +10,14 @@ use crate::{
         log::{limit_met, Limit},
         params::PARAMETERS, //
     },
+    pasid::in_use::HasPasids,
     vfio_mm::VfioMm, //
 };
 
 /// `ENOSPC` for want of a number: of the quota, or only of the range that was asked for?
 pub(crate) fn no_pasid(vmm: &VfioMm, error: Error) {
-    if is_final(vmm, error, ENOSPC) && vmm.held() >= vmm.quota() {
-        limit_met(Limit::Quota, vmm.quota().into(), None);
+    if is_final(vmm, error, ENOSPC) && vmm.pasids().held() >= vmm.pasids().quota() {
+        limit_met(Limit::Quota, vmm.pasids().quota().into(), None);
     }
 }
 
@@ -29,8 +30,8 @@ pub(crate) fn not_attached(
     if !is_final(vmm, error, ENOSPC) {
         return;
     }
-    let (limit, value) = if vmm.attachment_count() >= vmm.quota() as usize {
-        (Limit::OwnAttachments, vmm.quota())
+    let (limit, value) = if vmm.pasids().attachment_count() >= vmm.pasids().quota() as usize {
+        (Limit::OwnAttachments, vmm.pasids().quota())
     } else {
         (Limit::Attachments, PARAMETERS.get().attachment_limit)
     };

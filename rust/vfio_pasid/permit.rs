@@ -12,44 +12,45 @@ use kernel::{
 use crate::{
     counters::{add_below, Counted, Kind},
     kernel::params::PARAMETERS,
-    vfio_mm::VfioMm, //
+    pasid::in_use::HasPasids, //
 };
 
 /// Of the domain ids of an IOMMU, the share that attachments leave alone: one in so many.
 const RESERVE: usize = 4;
 
 /// One attachment of a process, counted until this is dropped.
-pub(crate) struct Permit {
-    vmm: Arc<VfioMm>,
+pub(crate) struct Permit<P: HasPasids> {
+    process: Arc<P>,
     _counted: Counted,
 }
 
-impl Permit {
+impl<P: HasPasids> Permit<P> {
     /// Permits an attachment to a device whose IOMMU has so many domain ids, if that is known.
     ///
     /// # Errors
     ///
     /// `ENOSPC` if the system has as many attachments as the parameter `attachment_limit` allows,
     /// or as leave enough domain ids to others; or the process as many as it may have PASIDs.
-    pub(crate) fn new(vmm: Arc<VfioMm>, domain_ids: Option<usize>) -> Result<Self> {
+    pub(crate) fn new(process: Arc<P>, domain_ids: Option<usize>) -> Result<Self> {
         let spared = domain_ids.map_or(usize::MAX, |ids| ids - ids / RESERVE);
         let limit = spared.min(PARAMETERS.get().attachment_limit as usize);
-        if !add_below(vmm.attachments(), vmm.quota() as usize) {
+        let pasids = process.pasids();
+        if !add_below(pasids.attachments(), pasids.quota() as usize) {
             return Err(ENOSPC);
         }
         let counted = Counted::one_below(Kind::Attachments, limit);
         if counted.is_none() {
-            vmm.attachments().fetch_sub(1, Relaxed);
+            pasids.attachments().fetch_sub(1, Relaxed);
         }
         Ok(Self {
-            vmm,
+            process,
             _counted: counted.ok_or(ENOSPC)?,
         })
     }
 }
 
-impl Drop for Permit {
+impl<P: HasPasids> Drop for Permit<P> {
     fn drop(&mut self) {
-        self.vmm.attachments().fetch_sub(1, Relaxed);
+        self.process.pasids().attachments().fetch_sub(1, Relaxed);
     }
 }

@@ -22,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    counters::{step, Counted, Kind, COUNTERS},
+    counters::{step, Counted, Kind},
     generation,
     kernel::{
         charge::Account,
@@ -30,15 +30,13 @@ use crate::{
         global::Global,
         log::{lockable_pages, LockablePages},
         maker::{Comm, Maker},
-        mm::is_current,
-        params::PARAMETERS, //
+        mm::is_current, //
     },
     memory::of_process::Memory,
     pasid::{
         default::DefaultPasids,
-        numbers::NUMBERS,
-        range::PasidRange,
-        set::{Holder, PasidSet, Reservation}, //
+        in_use::{HasPasids, Pasids},
+        range::PasidRange, //
     }, //
 };
 
@@ -55,18 +53,16 @@ pub(crate) struct VfioMm {
     account: Arc<Account>,
     /// What kernel drivers have attached for the process.
     #[pin]
-    default_pasids: Mutex<DefaultPasids>,
+    default_pasids: Mutex<DefaultPasids<VfioMm>>,
     /// What the process has registered. Guards the ranges, and every count of their mappings.
     #[pin]
     memory: Mutex<Memory>,
     /// A range was pinned or unpinned.
     #[pin]
     memory_settled: CondVar,
-    /// The PASIDs of the process. Guards the set and, with it, the quota.
+    /// The PASIDs of the process, and how many attachments it has.
     #[pin]
-    pasids: Mutex<PasidSet>,
-    /// Its attachments.
-    attachments: Atomic<usize>,
+    pasids: Pasids,
     /// How many [`VfioMmRef`] there are. It goes down to 0 with the registry locked.
     uses: Atomic<usize>,
     /// Containers that are closed, and of which something is yet to be taken down.
@@ -86,8 +82,7 @@ impl VfioMm {
             default_pasids <- new_mutex!(DefaultPasids::default(), "vfio_pasid::default_pasids"),
             memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
             memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
-            pasids <- new_mutex!(PasidSet::new(), "vfio_pasid::pasids"),
-            attachments: Atomic::new(0),
+            pasids <- Pasids::new(),
             uses: Atomic::new(1),
             closing: Atomic::new(0),
             gone <- Event::new(c"vfio_pasid::gone", static_lock_class!()),
@@ -110,13 +105,8 @@ impl VfioMm {
         self.maker.pid(&self.mm)
     }
 
-    /// The first PASIDs from `number` on that follow each other and have one holder.
-    pub(crate) fn pasids_from(&self, number: u32) -> Option<(PasidRange, Holder)> {
-        self.pasids.lock().range_from(number)
-    }
-
     /// What kernel drivers have attached for the process, locked.
-    pub(crate) fn default_pasids(&self) -> Guard<'_, DefaultPasids, MutexBackend> {
+    pub(crate) fn default_pasids(&self) -> Guard<'_, DefaultPasids<VfioMm>, MutexBackend> {
         self.default_pasids.lock()
     }
 
@@ -162,29 +152,9 @@ impl VfioMm {
         is_current(&self.mm)
     }
 
-    /// The counter of its attachments.
-    pub(crate) fn attachments(&self) -> &Atomic<usize> {
-        &self.attachments
-    }
-
-    /// How many attachments the process has.
-    pub(crate) fn attachment_count(&self) -> usize {
-        self.attachments.load(Relaxed)
-    }
-
     /// Whether something of a closed container is yet to be taken down.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Relaxed) > 0
-    }
-
-    /// How many PASIDs the process may hold.
-    pub(crate) fn quota(&self) -> u32 {
-        PARAMETERS.get().quota
-    }
-
-    /// How many PASIDs the process holds.
-    pub(crate) fn held(&self) -> u32 {
-        self.pasids.lock().held()
     }
 
     /// Does `call`, which changes nothing if it fails. While a closed container of the process is
@@ -206,242 +176,11 @@ impl VfioMm {
             }
         }
     }
-
-    /// Takes the highest free number of `range`, unless `check` fails, which is asked under the
-    /// lock that the numbers of a closed container are taken away under.
-    ///
-    /// # Errors
-    ///
-    /// `ENOSPC` if the quota or the range is used up; `ENOMEM`; those of `check`.
-    pub(crate) fn alloc_pasid(
-        &self,
-        range: PasidRange,
-        holder: Holder,
-        check: impl FnOnce() -> Result,
-    ) -> Result<u32> {
-        self.take(range, holder, false, check)
-    }
-
-    fn take(
-        &self,
-        range: PasidRange,
-        holder: Holder,
-        in_use: bool,
-        check: impl FnOnce() -> Result,
-    ) -> Result<u32> {
-        self.hold(holder, in_use, |pasids| {
-            check()?;
-            // A default PASID of this process may be free for all others.
-            let mut numbers = NUMBERS.get().lock();
-            let number = numbers.take_highest(range, |number| pasids.holds_of_host(number));
-            number.ok_or(ENOSPC)
-        })
-    }
-
-    /// The set, locked, with room for a number. Memory is only allocated with nothing locked, and
-    /// only if the set has no spare node.
-    fn pasids_with_spare(&self) -> Result<Guard<'_, PasidSet, MutexBackend>> {
-        let pasids = self.pasids.lock();
-        if pasids.has_spare() {
-            return Ok(pasids);
-        }
-        drop(pasids);
-        let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
-        let mut pasids = self.pasids.lock();
-        pasids.keep_spare(spare);
-        Ok(pasids)
-    }
-
-    /// Inserts the number that `find` finds, under the lock that the quota is checked under.
-    fn hold(
-        &self,
-        holder: Holder,
-        in_use: bool,
-        find: impl FnOnce(&PasidSet) -> Result<u32>,
-    ) -> Result<u32> {
-        let mut pasids = self.pasids_with_spare()?;
-        self.hold_in(&mut pasids, holder, in_use, find)
-    }
-
-    /// As [`VfioMm::hold`], in the process's set, which has a spare node.
-    fn hold_in(
-        &self,
-        pasids: &mut PasidSet,
-        holder: Holder,
-        in_use: bool,
-        find: impl FnOnce(&PasidSet) -> Result<u32>,
-    ) -> Result<u32> {
-        if pasids.held() >= self.quota() {
-            return Err(ENOSPC);
-        }
-        let number = find(pasids)?;
-        pasids.insert(number, holder, in_use);
-        generation::changed();
-        COUNTERS.add(Kind::Pasids, 1);
-        Ok(number)
-    }
-
-    /// Gives back every number of the user in `range`, and skips the rest.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY`, and nothing is given back, if one of them is in use.
-    pub(crate) fn free_pasids(&self, range: PasidRange) -> Result {
-        let mut pasids = self.pasids.lock();
-        if pasids.any_in_use(range) {
-            return Err(EBUSY);
-        }
-        give_back(&mut pasids, range, Holder::User);
-        Ok(())
-    }
-
-    /// Gives back every number of kernel drivers in `range` that is not in use.
-    pub(crate) fn free_unused_pasids(&self, range: PasidRange) {
-        give_back(&mut self.pasids.lock(), range, Holder::Driver);
-    }
-
-    /// Gives back every number of the user; one that is in use when its use ends.
-    fn sweep(&self) {
-        let mut pasids = self.pasids.lock();
-        pasids.start_sweep();
-        give_back(&mut pasids, PasidRange::ALL, Holder::User);
-    }
 }
 
-fn give_back(pasids: &mut PasidSet, range: PasidRange, holder: Holder) {
-    let before = pasids.held();
-    pasids.remove(range, holder, |node, word| {
-        // Locked anew for each node, so that other processes get their turn.
-        NUMBERS.get().lock().give_back(node, word);
-    });
-    generation::changed();
-    let count = (before - pasids.held()) as usize;
-    COUNTERS.sub(Kind::Pasids, count);
-}
-
-/// A PASID in use: nobody else can use or free it. Dropped when no hardware entry carries it any
-/// more.
-pub(crate) struct PasidInUse {
-    vmm: Arc<VfioMm>,
-    number: PasidRange,
-    afterwards: Afterwards,
-}
-
-/// What becomes of a number when its use ends.
-enum Afterwards {
-    /// The user holds it, unless there were more sweeps of the set than these.
-    Kept(u32),
-    /// It goes back to the number space.
-    Free,
-    /// It is not of the number space, but of the host.
-    Host,
-    /// It is the SVA number of the process: of the host, too, and held until its last use ends.
-    Process,
-}
-
-impl PasidInUse {
-    /// Takes a number that the user holds into use.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if the user does not hold it; `EBUSY` if it is in use.
-    pub(crate) fn existing(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        let sweeps = {
-            let mut pasids = vmm.pasids.lock();
-            pasids.start_use(number)?;
-            pasids.sweeps()
-        };
-        Ok(Self {
-            vmm,
-            number: PasidRange::single(number),
-            afterwards: Afterwards::Kept(sweeps),
-        })
-    }
-
-    /// Takes the highest free number of `range` into use until this is dropped.
-    ///
-    /// # Errors
-    ///
-    /// As [`VfioMm::alloc_pasid`].
-    pub(crate) fn new(vmm: Arc<VfioMm>, range: PasidRange) -> Result<Self> {
-        let number = vmm.take(range, Holder::User, true, || Ok(()))?;
-        Ok(Self {
-            vmm,
-            number: PasidRange::single(number),
-            afterwards: Afterwards::Free,
-        })
-    }
-
-    /// Takes `number`, which is the host's, into use until this is dropped.
-    ///
-    /// # Errors
-    ///
-    /// `EEXIST` if the process has it for something else; `ENOSPC` if the quota is used up;
-    /// `ENOMEM`.
-    pub(crate) fn of_host(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        vmm.hold(Holder::Driver, true, |pasids| {
-            (!pasids.holds(number)).then_some(number).ok_or(EEXIST)
-        })?;
-        Ok(Self {
-            vmm,
-            number: PasidRange::single(number),
-            afterwards: Afterwards::Host,
-        })
-    }
-
-    /// Takes `number`, the SVA number of the process, into use until this is dropped, once more.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if the process has it for something else; `ENOSPC` if the quota is used up;
-    /// `ENOMEM`.
-    pub(crate) fn of_process(vmm: Arc<VfioMm>, number: u32) -> Result<Self> {
-        {
-            let mut pasids = vmm.pasids_with_spare()?;
-            if pasids.start_process_use() {
-                let held = vmm.hold_in(&mut pasids, Holder::Driver, true, |pasids| {
-                    (!pasids.holds(number)).then_some(number).ok_or(EBUSY)
-                });
-                if let Err(error) = held {
-                    pasids.end_process_use();
-                    return Err(error);
-                }
-            }
-        }
-        Ok(Self {
-            vmm,
-            number: PasidRange::single(number),
-            afterwards: Afterwards::Process,
-        })
-    }
-
-    /// The number.
-    pub(crate) fn number(&self) -> u32 {
-        self.number.min()
-    }
-}
-
-impl Drop for PasidInUse {
-    fn drop(&mut self) {
-        let mut pasids = self.vmm.pasids.lock();
-        if let Afterwards::Process = self.afterwards {
-            if !pasids.end_process_use() {
-                return;
-            }
-        }
-        pasids.end_use(self.number());
-        match self.afterwards {
-            Afterwards::Kept(sweeps) if sweeps == pasids.sweeps() => {}
-            Afterwards::Kept(_) | Afterwards::Free => {
-                give_back(&mut pasids, self.number, Holder::User);
-            }
-            Afterwards::Host | Afterwards::Process => {
-                pasids.remove(self.number, Holder::Driver, |_, _| {
-                    COUNTERS.sub(Kind::Pasids, 1);
-                });
-                generation::changed();
-            }
-        }
+impl HasPasids for VfioMm {
+    fn pasids(&self) -> &Pasids {
+        &self.pasids
     }
 }
 
@@ -585,7 +324,7 @@ impl Drop for VfioMmRef {
         }
         // A new vfio_mm for the same process starts when nothing of this one is left.
         drop(take(&mut *self.0.default_pasids()));
-        self.0.free_unused_pasids(PasidRange::ALL);
+        self.0.pasids.free_unused(PasidRange::ALL);
         let node = {
             let mut registry = registry.lock();
             generation::changed();
@@ -638,7 +377,7 @@ impl Drop for Membership {
             entry.settling
         });
         if last == Some(true) {
-            self.0.sweep();
+            self.0.pasids.sweep();
             self.change(|entry| entry.settling = false);
             self.0.gone.happen();
         }

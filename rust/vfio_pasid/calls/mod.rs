@@ -21,7 +21,11 @@ use crate::{
         of_container::{self, Held},
         registration::Registration, //
     },
-    pasid::{range::PasidRange, set::Holder},
+    pasid::{
+        in_use::{HasPasids, PasidInUse},
+        range::PasidRange,
+        set::Holder, //
+    },
     space::{
         attachment::{AttachedPlace, ProcessSupport},
         aux::AuxSpace,
@@ -30,8 +34,7 @@ use crate::{
         window::Wish,
         Space,
         SpacePlace, //
-    },
-    vfio_mm::PasidInUse, //
+    }, //
 };
 
 /// VFIO_IOMMU_PASID_REQUEST.
@@ -40,12 +43,13 @@ pub(crate) fn pasid_request(caller: &Caller<'_>, request: &PasidRequest) -> Resu
     match request.flags {
         VFIO_IOMMU_FLAG_ALLOC_PASID => caller
             .vmm()
-            .alloc_pasid(range, Holder::User, || caller.check_alive())
+            .pasids()
+            .alloc(range, Holder::User, || caller.check_alive())
             .inspect_err(|&error| limit::no_pasid(caller.vmm(), error))
             .map(|number| number as isize),
         VFIO_IOMMU_FLAG_FREE_PASID => {
             caller.check_alive()?;
-            caller.vmm().free_pasids(range).map(|()| 0)
+            caller.vmm().pasids().free(range).map(|()| 0)
         }
         _ => Err(EINVAL),
     }
@@ -64,8 +68,8 @@ pub(crate) fn pasid_info(caller: &Caller<'_>, info: &mut PasidInfo) -> Result {
     });
     let device = device.transpose()?;
     caller.check_alive()?;
-    info.quota = caller.vmm().quota();
-    info.used = caller.vmm().held();
+    info.quota = caller.vmm().pasids().quota();
+    info.used = caller.vmm().pasids().held();
     info.width = device.as_ref().map_or(0, |(support, _)| support.width);
     info.caps = device.map_or(0, |(support, process)| capabilities(support, &process));
     Ok(())

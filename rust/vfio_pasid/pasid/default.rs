@@ -9,6 +9,7 @@
 
 use kernel::{prelude::*, sync::Arc};
 
+use super::in_use::{HasPasids, PasidInUse};
 use crate::{
     kernel::{
         device::GroupDevice,
@@ -16,38 +17,42 @@ use crate::{
         iommu::{GlobalPasid, HardwareEntry},
         sched::cond_resched, //
     },
-    permit::Permit,
-    vfio_mm::{PasidInUse, VfioMm}, //
+    permit::Permit, //
 };
 
 /// Who a domain or device is: its address, which the caller keeps for as long as it is attached.
 pub(crate) type Identity = usize;
 
 /// The domains that kernel drivers have attached for a process.
-#[derive(Default)]
-pub(crate) struct DefaultPasids(KVec<AttachedDomain>);
+pub(crate) struct DefaultPasids<P: HasPasids>(KVec<AttachedDomain<P>>);
 
 /// A domain with its default PASID.
 ///
 /// The fields are dropped in this order: a PASID outlives every hardware entry that carries it.
-struct AttachedDomain {
-    devices: AttachedDevices,
+struct AttachedDomain<P: HasPasids> {
+    devices: AttachedDevices<P>,
     domain: Identity,
-    pasid: PasidInUse,
+    pasid: PasidInUse<P>,
     _host: GlobalPasid,
 }
 
 /// The devices that a domain is attached to.
-struct AttachedDevices(KVec<AttachedDevice>);
+struct AttachedDevices<P: HasPasids>(KVec<AttachedDevice<P>>);
 
-struct AttachedDevice {
+struct AttachedDevice<P: HasPasids> {
     device: Identity,
     count: usize,
-    _entry: (HardwareEntry, Permit),
+    _entry: (HardwareEntry, Permit<P>),
 }
 
-impl DefaultPasids {
-    fn find(&mut self, domain: Identity) -> Option<&mut AttachedDomain> {
+impl<P: HasPasids> Default for DefaultPasids<P> {
+    fn default() -> Self {
+        Self(KVec::new())
+    }
+}
+
+impl<P: HasPasids> DefaultPasids<P> {
+    fn find(&mut self, domain: Identity) -> Option<&mut AttachedDomain<P>> {
         self.0.iter_mut().find(|attached| attached.domain == domain)
     }
 
@@ -59,7 +64,7 @@ impl DefaultPasids {
     /// free, or there are as many attachments as there may be; `ENOMEM`; those of `attach`.
     pub(crate) fn attach(
         &mut self,
-        vmm: Arc<VfioMm>,
+        process: Arc<P>,
         domain: Identity,
         device: Identity,
         host: GroupDevice<'_>,
@@ -69,7 +74,7 @@ impl DefaultPasids {
         host.pasid_support().ok_or_else(eopnotsupp)?;
         let domain_ids = host.domain_ids()?;
         let attach = |number| {
-            let permit = Permit::new(vmm.clone(), domain_ids)?;
+            let permit = Permit::new(process.clone(), domain_ids)?;
             Ok((attach(number)?, permit))
         };
         if let Some(attached) = self.find(domain) {
@@ -82,10 +87,10 @@ impl DefaultPasids {
         // those that the process itself holds at the bottom, and what is taken on the group.
         let mut refused = KVec::new();
         let mut last = ENOSPC;
-        for _ in 0..=vmm.quota() {
+        for _ in 0..=process.pasids().quota() {
             let number = GlobalPasid::new(host)?;
             let mut devices = AttachedDevices(KVec::new());
-            let pasid = PasidInUse::of_host(vmm.clone(), number.number());
+            let pasid = PasidInUse::of_host(process.clone(), number.number());
             let pasid = pasid.and_then(|pasid| {
                 devices.attach(device, || attach(number.number()))?;
                 Ok(pasid)
@@ -136,15 +141,15 @@ impl DefaultPasids {
     }
 }
 
-impl AttachedDevices {
-    fn find(&mut self, device: Identity) -> Option<&mut AttachedDevice> {
+impl<P: HasPasids> AttachedDevices<P> {
+    fn find(&mut self, device: Identity) -> Option<&mut AttachedDevice<P>> {
         self.0.iter_mut().find(|attached| attached.device == device)
     }
 
     fn attach(
         &mut self,
         device: Identity,
-        attach: impl FnOnce() -> Result<(HardwareEntry, Permit)>,
+        attach: impl FnOnce() -> Result<(HardwareEntry, Permit<P>)>,
     ) -> Result {
         if let Some(attached) = self.find(device) {
             attached.count += 1;

@@ -23,7 +23,7 @@ use crate::{
         vfio::{Identity, PinnedDevice}, //
     },
     permit::Permit,
-    vfio_mm::VfioMmRef, //
+    vfio_mm::{VfioMm, VfioMmRef}, //
 };
 
 /// Where an attachment is: the number of the group, which it keeps as long as it is in the
@@ -35,7 +35,7 @@ pub(crate) type Key = (u32, u32);
 /// The fields are dropped in this order: it is counted until it is detached.
 pub(crate) struct Attached {
     entry: Entry,
-    _permit: Permit,
+    _permit: Permit<VfioMm>,
 }
 
 /// What attaches it.

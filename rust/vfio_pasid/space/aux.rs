@@ -26,7 +26,8 @@ use crate::{
         resv::reserved_regions, //
     },
     memory::of_container::Mapped,
-    vfio_mm::{PasidInUse, VfioMmRef}, //
+    pasid::in_use::PasidInUse,
+    vfio_mm::{VfioMm, VfioMmRef}, //
 };
 
 /// An aux space. What it is attached to is in [`Attachments`](super::attachment::Attachments): who holds a space holds no device.
@@ -51,7 +52,7 @@ pub(crate) struct AuxSpace {
 pub(crate) struct Inside {
     mappings: Mappings,
     domain: Arc<Domain>,
-    _pasid: PasidInUse,
+    _pasid: PasidInUse<VfioMm>,
     _vmm: VfioMmRef,
     _counted: Counted,
 }
@@ -81,7 +82,7 @@ impl AuxSpace {
         vmm: &VfioMmRef,
         group: &Group,
         wish: Wish,
-        pasid: impl FnOnce() -> Result<PasidInUse>,
+        pasid: impl FnOnce() -> Result<PasidInUse<VfioMm>>,
     ) -> Result<Arc<Self>> {
         let domain = group
             .with_pasid_device(|device, _| Domain::new(device))

@@ -7,14 +7,15 @@ use kernel::{prelude::*, sync::Arc};
 
 use crate::{
     counters::{Counted, Kind},
-    vfio_mm::{PasidInUse, VfioMmRef}, //
+    pasid::in_use::PasidInUse,
+    vfio_mm::{VfioMm, VfioMmRef}, //
 };
 
 /// The address space of a process as a space of one of its containers.
 ///
 /// The fields are dropped in this order: a number in use belongs to a process.
 pub(crate) struct ProcessSpace {
-    pasid: PasidInUse,
+    pasid: PasidInUse<VfioMm>,
     _vmm: VfioMmRef,
     _counted: Counted,
 }
