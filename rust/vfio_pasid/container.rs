@@ -21,7 +21,7 @@ use kernel::{
 use crate::{
     counters::{Counted, Kind},
     generation,
-    handle::{self, Handle, Handles},
+    handle::{ContainerPlace, Handle, Handles},
     interval::{smallest_page, Interval},
     kernel::{
         abi::VFIO_PASID_EXTENSION,
@@ -585,7 +585,7 @@ impl Container {
         if iommu_type == VFIO_PASID_EXTENSION {
             return Err(ENODEV);
         }
-        let place = handle::Place::new(GFP_KERNEL_ACCOUNT)?;
+        let place = ContainerPlace::new(GFP_KERNEL_ACCOUNT)?;
         let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let remains = Remains::new()?;
         let membership = Membership::new(current_mm()?, Maker::current)?;

@@ -48,7 +48,7 @@ impl Position {
 }
 
 /// Memory for a container's place among the open ones.
-pub(crate) type Place<T> = RBTreeNodeReservation<Handle, Arc<T>>;
+pub(crate) type ContainerPlace<T> = RBTreeNodeReservation<Handle, Arc<T>>;
 
 /// Containers, which are `T`s, by their handles while they are open.
 #[pin_data]
@@ -74,7 +74,7 @@ impl<T> Handles<T> {
     }
 
     /// Gives an open container its handle.
-    pub(crate) fn add(&self, container: Arc<T>, place: Place<T>) -> Handle {
+    pub(crate) fn add(&self, container: Arc<T>, place: ContainerPlace<T>) -> Handle {
         let handle = self.last.fetch_add(1, Relaxed) + 1;
         let node = place.into_node(handle, container);
         let mut table = self.table(handle).lock();

@@ -249,7 +249,7 @@ impl kernel::fmt::Display for Record {
 
 /// Where to look for the next record, or for the first that is not before.
 #[derive(Clone, Copy)]
-enum Place {
+enum Stage {
     Begin,
     Process,
     Pasids(u32),
@@ -267,7 +267,7 @@ enum Place {
 
 /// A reading of the file. It keeps nothing but where it is.
 pub(crate) struct Reader {
-    place: Place,
+    stage: Stage,
     /// The process whose records these are: its key in the registry, and its id.
     process: (usize, u64),
     /// The container whose records these are.
@@ -281,7 +281,7 @@ impl Reader {
     /// Before the first record.
     pub(crate) fn new() -> Self {
         Self {
-            place: Place::Begin,
+            stage: Stage::Begin,
             process: (0, 0),
             container: Position::START,
             count: 0,
@@ -317,20 +317,20 @@ impl Reader {
                 return Err(EINTR);
             }
             cond_resched();
-            if let Place::Over = self.place {
+            if let Stage::Over = self.stage {
                 return Ok(None);
             }
-            let before = (self.place, self.process, self.container);
+            let before = (self.stage, self.process, self.container);
             for again in (0..TRIES).rev() {
                 // What has changed is counted with the same locks that it is looked at with.
                 let generation = generation::now();
-                (self.place, self.process, self.container) = before;
+                (self.stage, self.process, self.container) = before;
                 let (what, next) = self.look()?;
                 let same = generation == generation::now();
                 if !same && again > 0 {
                     continue;
                 }
-                self.place = next;
+                self.stage = next;
                 if let Some(what) = what {
                     return Ok(Some(Record {
                         generation: same.then_some(generation),
@@ -343,14 +343,14 @@ impl Reader {
     }
 
     /// What is here, if anything, and where to look next.
-    fn look(&mut self) -> Result<(Option<What>, Place)> {
-        Ok(match self.place {
-            Place::Begin => (Some(What::Begin), Place::Process),
-            Place::Process => match self.next_process() {
-                Some(what) => (Some(what), Place::Pasids(0)),
-                None => (None, Place::Container),
+    fn look(&mut self) -> Result<(Option<What>, Stage)> {
+        Ok(match self.stage {
+            Stage::Begin => (Some(What::Begin), Stage::Process),
+            Stage::Process => match self.next_process() {
+                Some(what) => (Some(what), Stage::Pasids(0)),
+                None => (None, Stage::Container),
             },
-            Place::Pasids(from) => {
+            Stage::Pasids(from) => {
                 let process = self.process.1;
                 let found = self.process().and_then(|vmm| vmm.pasids().range_from(from));
                 match found {
@@ -360,12 +360,12 @@ impl Reader {
                             range,
                             holder,
                         }),
-                        Place::Pasids(range.max() + 1),
+                        Stage::Pasids(range.max() + 1),
                     ),
-                    None => (None, Place::Memory(0)),
+                    None => (None, Stage::Memory(0)),
                 }
             }
-            Place::Memory(from) => {
+            Stage::Memory(from) => {
                 let process = self.process.1;
                 let found = self
                     .process()
@@ -373,28 +373,28 @@ impl Reader {
                 match found {
                     Some(region) => (
                         Some(What::Memory { process, region }),
-                        behind(region.range).map_or(Place::Process, Place::Memory),
+                        behind(region.range).map_or(Stage::Process, Stage::Memory),
                     ),
-                    None => (None, Place::Process),
+                    None => (None, Stage::Process),
                 }
             }
-            Place::Container => match self.next_container() {
-                Some(what) => (Some(what), Place::Group(0)),
-                None => (None, Place::End),
+            Stage::Container => match self.next_container() {
+                Some(what) => (Some(what), Stage::Group(0)),
+                None => (None, Stage::End),
             },
-            Place::Group(from) => {
+            Stage::Group(from) => {
                 let container = self.container.handle();
                 match self.in_container(|state| state.group_from(from))? {
                     Some(group) => (
                         Some(What::Group { container, group }),
-                        Place::Group(group + 1),
+                        Stage::Group(group + 1),
                     ),
-                    None => (None, Place::Device(Identity::FIRST)),
+                    None => (None, Stage::Device(Identity::FIRST)),
                 }
             }
-            Place::Device(from) => self.device(from)?,
-            Place::OwnSpace => (self.own_space()?, Place::Space(0)),
-            Place::Space(from) => {
+            Stage::Device(from) => self.device(from)?,
+            Stage::OwnSpace => (self.own_space()?, Stage::Space(0)),
+            Stage::Space(from) => {
                 let container = self.container.handle();
                 let found = self.in_container(|state| {
                     state.space_from(from, |space| {
@@ -412,32 +412,32 @@ impl Reader {
                     })
                 })?;
                 match found {
-                    Some(What::Space { pasid, .. }) => (found, Place::Space(pasid + 1)),
-                    _ => (None, Place::Attachment((0, 0))),
+                    Some(What::Space { pasid, .. }) => (found, Stage::Space(pasid + 1)),
+                    _ => (None, Stage::Attachment((0, 0))),
                 }
             }
-            Place::Attachment(from) => {
+            Stage::Attachment(from) => {
                 let container = self.container.handle();
                 match self.in_container(|state| state.attachment_from(from))? {
                     Some(key @ (group, pasid)) => (
                         Some(What::Attachment { container, key }),
-                        Place::Attachment((group, pasid + 1)),
+                        Stage::Attachment((group, pasid + 1)),
                     ),
-                    None => (None, Place::Registered(0)),
+                    None => (None, Stage::Registered(0)),
                 }
             }
-            Place::Registered(from) => {
+            Stage::Registered(from) => {
                 let container = self.container.handle();
                 match self.in_container(|state| state.share_from(from))? {
                     Some(share) => (
                         Some(What::Registered { container, share }),
-                        behind(share.range).map_or(Place::Container, Place::Registered),
+                        behind(share.range).map_or(Stage::Container, Stage::Registered),
                     ),
-                    None => (None, Place::Container),
+                    None => (None, Stage::Container),
                 }
             }
-            Place::End => (Some(What::End), Place::Over),
-            Place::Over => (None, Place::Over),
+            Stage::End => (Some(What::End), Stage::Over),
+            Stage::Over => (None, Stage::Over),
         })
     }
 
@@ -484,7 +484,7 @@ impl Reader {
         }
     }
 
-    fn device(&self, from: Identity) -> Result<(Option<What>, Place)> {
+    fn device(&self, from: Identity) -> Result<(Option<What>, Stage)> {
         let container = self.container.handle();
         let found = self.in_container(|state| {
             state.device_from(from, |device| What::Device {
@@ -497,9 +497,9 @@ impl Reader {
         Ok(match found {
             Some((identity, what)) => (
                 Some(what),
-                identity.next().map_or(Place::OwnSpace, Place::Device),
+                identity.next().map_or(Stage::OwnSpace, Stage::Device),
             ),
-            None => (None, Place::OwnSpace),
+            None => (None, Stage::OwnSpace),
         })
     }
 

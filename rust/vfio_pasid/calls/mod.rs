@@ -18,7 +18,7 @@ use crate::{
     },
     limit,
     memory::{
-        of_container::{self, Held},
+        of_container::{Held, RangePlace},
         registration::Registration, //
     },
     pasid::{
@@ -29,7 +29,7 @@ use crate::{
     space::{
         attachment::{AttachedPlace, ProcessSupport},
         aux::AuxSpace,
-        mapping,
+        mapping::MappingPlace,
         own::{check_alignment, OwnMapping, SpaceName},
         window::Wish,
         Space,
@@ -109,7 +109,7 @@ fn memory_range(vaddr: u64, size: u64) -> Result<Interval> {
 pub(crate) fn register_memory(caller: &Caller<'_>, register: &RegisterMemory) -> Result<isize> {
     let range = memory_range(register.vaddr, register.size)?;
     let writable = register.flags & VFIO_MEMORY_READ_ONLY == 0;
-    let place = of_container::Place::new(GFP_KERNEL_ACCOUNT)?;
+    let place = RangePlace::new(GFP_KERNEL_ACCOUNT)?;
     let registration = Registration::new(caller.vmm(), range, writable)
         .inspect_err(|&error| limit::not_registered(caller.vmm(), error, range.size()))?;
     let held = Held::new(registration)?;
@@ -248,7 +248,7 @@ pub(crate) fn aux_map(caller: &Caller<'_>, map: &AuxMap) -> Result<isize> {
             })
         }
         SpaceName::Aux(pasid) => {
-            let place = mapping::Place::new(GFP_KERNEL_ACCOUNT)?;
+            let place = MappingPlace::new(GFP_KERNEL_ACCOUNT)?;
             let space = caller.state()?.space(pasid.get())?.aux()?;
             space.map(iova, memory, access, place, find, || caller.check_alive())
         }

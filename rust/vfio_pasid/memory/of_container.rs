@@ -111,7 +111,7 @@ pub(crate) struct Registered(
 );
 
 /// Memory for a range's place among [`Registered`].
-pub(crate) type Place = RBTreeNodeReservation<u64, Counted>;
+pub(crate) type RangePlace = RBTreeNodeReservation<u64, Counted>;
 
 impl Registered {
     /// Nothing.
@@ -126,7 +126,7 @@ impl Registered {
 
     /// Adds a range, or a reference to it if it is there: then the caller drops what is returned
     /// after unlocking. The process has no other range that overlaps it.
-    pub(crate) fn add(&mut self, held: Arc<Held>, place: Place) -> Option<Arc<Held>> {
+    pub(crate) fn add(&mut self, held: Arc<Held>, place: RangePlace) -> Option<Arc<Held>> {
         let last = held.range().last();
         if let Some(there) = self.0.get_mut(&last) {
             there.references += 1;

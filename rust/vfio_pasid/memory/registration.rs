@@ -19,15 +19,15 @@ use crate::{
     vfio_mm::VfioMmRef, //
 };
 
-/// One holder's place in an [`Entry`]. The last one to go unpins the pages.
-struct Place {
+/// One holder's claim on an [`Entry`]. The last one to go unpins the pages.
+struct Claim {
     vmm: VfioMmRef,
     last: u64,
     /// It is one of those that look.
     looking: bool,
 }
 
-impl Place {
+impl Claim {
     /// Puts an entry without pages there, for which the caller has found nothing in the way.
     fn new(
         vmm: VfioMmRef,
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Claim {
     fn drop(&mut self) {
         let mut memory = self.vmm.memory();
         let Some(entry) = memory.regions.get_mut(&self.last) else {
@@ -110,11 +110,11 @@ impl Drop for Place {
 
 /// A hold on an [`Entry`] that is settled.
 ///
-/// The fields are dropped in this order: the place has the last reference to what is settled, if
+/// The fields are dropped in this order: the claim has the last reference to what is settled, if
 /// nobody else holds the range.
 struct Hold {
     settled: Settled,
-    place: Place,
+    claim: Claim,
 }
 
 impl Hold {
@@ -126,15 +126,15 @@ impl Hold {
     ///
     /// `EEXIST` if the process has other pages there; those of [`PinnedPages::are_still_there`].
     fn look(mut self) -> Result<Option<Self>> {
-        if !self.place.looking {
+        if !self.claim.looking {
             return Ok(Some(self));
         }
         let seen = self.settled.watch.before_look();
         if self.settled.pages.are_still_there()? {
             self.settled.watch.looked(seen);
-            self.place.looked();
+            self.claim.looked();
             Ok(Some(self))
-        } else if self.place.is_held() {
+        } else if self.claim.is_held() {
             Err(EEXIST)
         } else {
             Ok(None)
@@ -162,7 +162,7 @@ impl Registration {
     /// wait; those of [`Watch::new`] and [`PinnedPages::new`].
     pub(crate) fn new(vmm: &VfioMmRef, range: Interval, writable: bool) -> Result<Self> {
         let spare = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let place = {
+        let claim = {
             let mut memory = vmm.memory();
             loop {
                 match memory.join(range, writable)? {
@@ -170,12 +170,12 @@ impl Registration {
                     Found::Unsettled => vmm.wait_for_memory(&mut memory)?,
                     Found::Same { settled, suspect } => {
                         drop(memory);
-                        let place = Place {
+                        let claim = Claim {
                             vmm: vmm.clone(),
                             last: range.last(),
                             looking: suspect,
                         };
-                        if let Some(hold) = (Hold { settled, place }).look()? {
+                        if let Some(hold) = (Hold { settled, claim }).look()? {
                             return Ok(Self::held(hold, range));
                         }
                         memory = vmm.memory();
@@ -186,17 +186,17 @@ impl Registration {
                     }
                 }
             }
-            Place::new(vmm.clone(), &mut memory, range, writable, spare)?
+            Claim::new(vmm.clone(), &mut memory, range, writable, spare)?
         };
-        // Before the first page is pinned, so that nothing is missed. Both go before the place.
+        // Before the first page is pinned, so that nothing is missed. Both go before the claim.
         let watch = Arc::pin_init(Watch::new(range), GFP_KERNEL_ACCOUNT)?;
         let seen = watch.before_look();
         let pages = PinnedPages::new(vmm.account().clone(), range, writable)?;
         let pages = Arc::new(pages, GFP_KERNEL_ACCOUNT)?;
         watch.looked(seen);
         let settled = Settled { watch, pages };
-        place.settle(settled.clone());
-        Ok(Self::held(Hold { settled, place }, range))
+        claim.settle(settled.clone());
+        Ok(Self::held(Hold { settled, claim }, range))
     }
 
     fn held(hold: Hold, range: Interval) -> Self {
@@ -220,7 +220,7 @@ impl Registration {
 
     /// The process.
     pub(crate) fn vmm(&self) -> &VfioMmRef {
-        &self.hold.place.vmm
+        &self.hold.claim.vmm
     }
 }
 

@@ -11,7 +11,7 @@ use kernel::{
 };
 
 use super::{
-    mapping::{self, Mapping, Mappings, Totals},
+    mapping::{Mapping, MappingPlace, Mappings, Totals},
     window::{Window, Wish}, //
 };
 use crate::{
@@ -162,7 +162,7 @@ impl AuxSpace {
         iova: Interval,
         memory: Interval,
         access: Access,
-        place: mapping::Place,
+        place: MappingPlace,
         find: impl FnOnce(Interval) -> Result<Mapped>,
         check: impl FnOnce() -> Result,
     ) -> Result {

@@ -118,7 +118,7 @@ pub(crate) struct Mappings(
 );
 
 /// Memory for a mapping's place among [`Mappings`].
-pub(crate) type Place = RBTreeNodeReservation<u64, Mapping>;
+pub(crate) type MappingPlace = RBTreeNodeReservation<u64, Mapping>;
 
 impl Mappings {
     /// None.
@@ -134,7 +134,7 @@ impl Mappings {
     pub(crate) fn add(
         &mut self,
         iova: Interval,
-        place: Place,
+        place: MappingPlace,
         map: impl FnOnce() -> Result<Mapping>,
     ) -> Result {
         let other = self.first_from(iova.start());
