@@ -37,7 +37,7 @@ use crate::{
         vfio::{Identity, PinnedDevice},
         work::WORKQUEUE, //
     },
-    memory::of_container::{Registered, Share},
+    memory::of_container::{ContainerMemory, Share},
     space::{
         attachment::{Attached, AttachedPlace, Attachments, Key, OpenDevice},
         own::OwnMapping,
@@ -78,7 +78,7 @@ pub(crate) struct State {
     changes: u64,
     attachments: Attachments,
     spaces: Spaces,
-    registered: Registered,
+    registered: ContainerMemory,
     /// What remains at the end, without contents until then; `None` when all is over.
     remains: Option<(Membership, Pin<KBox<Remains>>)>,
 }
@@ -89,7 +89,7 @@ pub(crate) struct State {
 struct Remains {
     #[pin]
     work: Work<Remains>,
-    contents: Option<(Spaces, Registered, Closing)>,
+    contents: Option<(Spaces, ContainerMemory, Closing)>,
 }
 
 impl_has_work! {
@@ -406,7 +406,7 @@ impl State {
     }
 
     /// The registered memory.
-    pub(crate) fn registered(&mut self) -> &mut Registered {
+    pub(crate) fn registered(&mut self) -> &mut ContainerMemory {
         &mut self.registered
     }
 
@@ -597,7 +597,7 @@ impl Container {
             changes: 0,
             attachments: Attachments::new(),
             spaces: Spaces::new(),
-            registered: Registered::new(),
+            registered: ContainerMemory::new(),
             remains: Some((membership, remains)),
         };
         let container = memory.pin_init_with(pin_init!(Self {
@@ -680,7 +680,7 @@ impl Container {
             generation::changed();
             (
                 replace(&mut state.spaces, Spaces::new()),
-                replace(&mut state.registered, Registered::new()),
+                replace(&mut state.registered, ContainerMemory::new()),
                 state.remains.take(),
             )
         };

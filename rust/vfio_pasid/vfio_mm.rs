@@ -32,7 +32,7 @@ use crate::{
         maker::{Comm, Maker},
         mm::is_current, //
     },
-    memory::of_process::Memory,
+    memory::of_process::ProcessMemory,
     pasid::{
         default::DefaultPasids,
         in_use::{HasPasids, Pasids},
@@ -56,7 +56,7 @@ pub(crate) struct VfioMm {
     default_pasids: Mutex<DefaultPasids<VfioMm>>,
     /// What the process has registered. Guards the ranges, and every count of their mappings.
     #[pin]
-    memory: Mutex<Memory>,
+    memory: Mutex<ProcessMemory>,
     /// A range was pinned or unpinned.
     #[pin]
     memory_settled: CondVar,
@@ -80,7 +80,7 @@ impl VfioMm {
             account: Account::new(mm.clone())?,
             mm,
             default_pasids <- new_mutex!(DefaultPasids::default(), "vfio_pasid::default_pasids"),
-            memory <- new_mutex!(Memory::new(), "vfio_pasid::memory"),
+            memory <- new_mutex!(ProcessMemory::new(), "vfio_pasid::memory"),
             memory_settled <- new_condvar!("vfio_pasid::memory_settled"),
             pasids <- Pasids::new(),
             uses: Atomic::new(1),
@@ -111,12 +111,12 @@ impl VfioMm {
     }
 
     /// What the process has registered, locked.
-    pub(crate) fn memory(&self) -> Guard<'_, Memory, MutexBackend> {
+    pub(crate) fn memory(&self) -> Guard<'_, ProcessMemory, MutexBackend> {
         self.memory.lock()
     }
 
     /// Data that [`VfioMm::memory`] guards as well.
-    pub(crate) fn guard_by_memory<T>(&self, data: T) -> LockedBy<T, Memory> {
+    pub(crate) fn guard_by_memory<T>(&self, data: T) -> LockedBy<T, ProcessMemory> {
         LockedBy::new(&self.memory, data)
     }
 
@@ -125,7 +125,10 @@ impl VfioMm {
     /// # Errors
     ///
     /// `EINTR` if a signal came first.
-    pub(crate) fn wait_for_memory(&self, memory: &mut Guard<'_, Memory, MutexBackend>) -> Result {
+    pub(crate) fn wait_for_memory(
+        &self,
+        memory: &mut Guard<'_, ProcessMemory, MutexBackend>,
+    ) -> Result {
         if self.memory_settled.wait_interruptible(memory) {
             return Err(EINTR);
         }

@@ -18,7 +18,7 @@ use crate::{
     },
     limit,
     memory::{
-        of_container::{Held, RangePlace},
+        of_container::{HeldRange, RangePlace},
         registration::Registration, //
     },
     pasid::{
@@ -112,7 +112,7 @@ pub(crate) fn register_memory(caller: &Caller<'_>, register: &RegisterMemory) ->
     let place = RangePlace::new(GFP_KERNEL_ACCOUNT)?;
     let registration = Registration::new(caller.vmm(), range, writable)
         .inspect_err(|&error| limit::not_registered(caller.vmm(), error, range.size()))?;
-    let held = Held::new(registration)?;
+    let held = HeldRange::new(registration)?;
     let surplus = caller.state()?.registered().add(held, place);
     drop(surplus);
     Ok(0)

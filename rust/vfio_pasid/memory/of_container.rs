@@ -12,18 +12,18 @@ use crate::{
     generation,
     interval::Interval,
     kernel::pages::PinnedPages,
-    memory::{of_process::Memory, registration::Registration},
+    memory::{of_process::ProcessMemory, registration::Registration},
     vfio_mm::VfioMm, //
 };
 
 /// A range that the container holds.
-pub(crate) struct Held {
+pub(crate) struct HeldRange {
     registration: Registration,
     /// How many mappings of the container there are.
-    mapped: LockedBy<u64, Memory>,
+    mapped: LockedBy<u64, ProcessMemory>,
 }
 
-impl Held {
+impl HeldRange {
     /// What `registration` holds, not mapped yet.
     pub(crate) fn new(registration: Registration) -> Result<Arc<Self>> {
         let mapped = registration.vmm().guard_by_memory(0);
@@ -50,10 +50,10 @@ impl Held {
 }
 
 /// A mapping's part of a range: it keeps the range registered. `None` only while it is dropped.
-pub(crate) struct Mapped(Option<Arc<Held>>);
+pub(crate) struct MappedMemory(Option<Arc<HeldRange>>);
 
-impl Mapped {
-    fn new(held: Arc<Held>) -> Result<Self> {
+impl MappedMemory {
+    fn new(held: Arc<HeldRange>) -> Result<Self> {
         let mut memory = held.vmm().memory();
         memory.add_mapping()?;
         *held.mapped.access_mut(&mut memory) += 1;
@@ -69,7 +69,7 @@ impl Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for MappedMemory {
     fn drop(&mut self) {
         let Some(held) = self.0.take() else {
             return;
@@ -88,8 +88,8 @@ impl Drop for Mapped {
 }
 
 /// A range and how often the container has registered it.
-pub(crate) struct Counted {
-    held: Arc<Held>,
+pub(crate) struct ReferencedRange {
+    held: Arc<HeldRange>,
     references: u64,
 }
 
@@ -105,15 +105,15 @@ pub(crate) struct Share {
 }
 
 /// The ranges that a container holds.
-pub(crate) struct Registered(
+pub(crate) struct ContainerMemory(
     /// By their last bytes, as those of the process.
-    RBTree<u64, Counted>,
+    RBTree<u64, ReferencedRange>,
 );
 
-/// Memory for a range's place among [`Registered`].
-pub(crate) type RangePlace = RBTreeNodeReservation<u64, Counted>;
+/// Memory for a range's place among [`ContainerMemory`].
+pub(crate) type RangePlace = RBTreeNodeReservation<u64, ReferencedRange>;
 
-impl Registered {
+impl ContainerMemory {
     /// Nothing.
     pub(crate) fn new() -> Self {
         Self(RBTree::new())
@@ -126,13 +126,17 @@ impl Registered {
 
     /// Adds a range, or a reference to it if it is there: then the caller drops what is returned
     /// after unlocking. The process has no other range that overlaps it.
-    pub(crate) fn add(&mut self, held: Arc<Held>, place: RangePlace) -> Option<Arc<Held>> {
+    pub(crate) fn add(
+        &mut self,
+        held: Arc<HeldRange>,
+        place: RangePlace,
+    ) -> Option<Arc<HeldRange>> {
         let last = held.range().last();
         if let Some(there) = self.0.get_mut(&last) {
             there.references += 1;
             return Some(held);
         }
-        let counted = Counted {
+        let counted = ReferencedRange {
             held,
             references: 1,
         };
@@ -148,7 +152,7 @@ impl Registered {
     ///
     /// `ENOENT` if the container does not hold that very range; `EBUSY` if it is mapped and this
     /// is the last reference.
-    pub(crate) fn remove(&mut self, range: Interval) -> Result<Option<Arc<Held>>> {
+    pub(crate) fn remove(&mut self, range: Interval) -> Result<Option<Arc<HeldRange>>> {
         let there = self
             .0
             .get_mut(&range.last())
@@ -183,12 +187,12 @@ impl Registered {
     /// # Errors
     ///
     /// `ENOENT` if there is none; `ENOSPC` if the process has as many mappings as it may.
-    pub(crate) fn map(&self, part: Interval) -> Result<Mapped> {
+    pub(crate) fn map(&self, part: Interval) -> Result<MappedMemory> {
         let cursor = self.0.cursor_lower_bound(&part.start()).ok_or(ENOENT)?;
         let held = &cursor.current().1.held;
         if !held.range().contains(part) {
             return Err(ENOENT);
         }
-        Mapped::new(held.clone())
+        MappedMemory::new(held.clone())
     }
 }

@@ -14,16 +14,16 @@ use crate::{
 };
 
 /// What a process has registered, and how many mappings it has.
-pub(crate) struct Memory {
+pub(crate) struct ProcessMemory {
     /// By their last bytes: the first that ends at or behind an address is the one that a range
     /// from there on overlaps, if any.
-    pub(super) regions: RBTree<u64, Entry>,
+    pub(super) regions: RBTree<u64, ProcessRange>,
     pub(super) count: u32,
     mappings: u32,
 }
 
 /// A registered range of virtual addresses.
-pub(super) struct Entry {
+pub(super) struct ProcessRange {
     pub(super) start: u64,
     pub(super) writable: bool,
     /// How many containers hold it, and how many threads look whether theirs may.
@@ -34,14 +34,14 @@ pub(super) struct Entry {
     pub(super) settled: Option<Settled>,
 }
 
-impl Entry {
+impl ProcessRange {
     /// Whether a container holds it; else it goes when all that look find something else there.
     pub(super) fn is_held(&self) -> bool {
         self.holders > self.looking
     }
 }
 
-/// What an [`Entry`] is, to be told.
+/// What a [`ProcessRange`] is, to be told.
 #[derive(Clone, Copy)]
 pub(crate) struct Region {
     /// The virtual addresses.
@@ -54,7 +54,7 @@ pub(crate) struct Region {
     pub(crate) settled: bool,
 }
 
-/// What an [`Entry`] has. Never dropped with the lock of [`Memory`] held.
+/// What a [`ProcessRange`] has. Never dropped with the lock of [`ProcessMemory`] held.
 #[derive(Clone)]
 pub(super) struct Settled {
     pub(super) watch: Arc<Watch>,
@@ -73,7 +73,7 @@ pub(super) enum Found {
     Unsettled,
 }
 
-impl Memory {
+impl ProcessMemory {
     /// Nothing registered.
     pub(crate) fn new() -> Self {
         Self {

@@ -10,7 +10,7 @@ use kernel::{
     sync::Arc, //
 };
 
-use super::of_process::{Entry, Found, Memory, Settled};
+use super::of_process::{Found, ProcessMemory, ProcessRange, Settled};
 use crate::{
     counters::{Counted, Kind},
     generation,
@@ -19,7 +19,7 @@ use crate::{
     vfio_mm::VfioMmRef, //
 };
 
-/// One holder's claim on an [`Entry`]. The last one to go unpins the pages.
+/// One holder's claim on a [`ProcessRange`]. The last one to go unpins the pages.
 struct Claim {
     vmm: VfioMmRef,
     last: u64,
@@ -31,16 +31,16 @@ impl Claim {
     /// Puts an entry without pages there, for which the caller has found nothing in the way.
     fn new(
         vmm: VfioMmRef,
-        memory: &mut Memory,
+        memory: &mut ProcessMemory,
         range: Interval,
         writable: bool,
-        spare: RBTreeNodeReservation<u64, Entry>,
+        spare: RBTreeNodeReservation<u64, ProcessRange>,
     ) -> Result<Self> {
         if memory.count >= PARAMETERS.get().region_limit {
             return Err(ENOSPC);
         }
         memory.count += 1;
-        let entry = Entry {
+        let entry = ProcessRange {
             start: range.start(),
             writable,
             holders: 1,
@@ -75,7 +75,10 @@ impl Claim {
     /// Whether a container holds the range.
     fn is_held(&self) -> bool {
         let memory = self.vmm.memory();
-        memory.regions.get(&self.last).is_some_and(Entry::is_held)
+        memory
+            .regions
+            .get(&self.last)
+            .is_some_and(ProcessRange::is_held)
     }
 }
 
@@ -108,7 +111,7 @@ impl Drop for Claim {
     }
 }
 
-/// A hold on an [`Entry`] that is settled.
+/// A hold on a [`ProcessRange`] that is settled.
 ///
 /// The fields are dropped in this order: the claim has the last reference to what is settled, if
 /// nobody else holds the range.

@@ -25,7 +25,7 @@ use crate::{
         mutex::{Guard, KillableMutex},
         resv::reserved_regions, //
     },
-    memory::of_container::Mapped,
+    memory::of_container::MappedMemory,
     pasid::in_use::PasidInUse,
     vfio_mm::{VfioMm, VfioMmRef}, //
 };
@@ -163,7 +163,7 @@ impl AuxSpace {
         memory: Interval,
         access: Access,
         place: MappingPlace,
-        find: impl FnOnce(Interval) -> Result<Mapped>,
+        find: impl FnOnce(Interval) -> Result<MappedMemory>,
         check: impl FnOnce() -> Result,
     ) -> Result {
         self.check_alignment(iova)?;

@@ -18,7 +18,7 @@ use crate::{
         iommu::{unmap_together, Domain, MappedRange},
         sched::cond_resched, //
     },
-    memory::of_container::Mapped, //
+    memory::of_container::MappedMemory, //
 };
 
 /// A mapping.
@@ -29,7 +29,7 @@ pub(crate) struct Mapping {
     hardware: MappedRange,
     vaddr: u64,
     _counted: CountedMapping,
-    _memory: Mapped,
+    _memory: MappedMemory,
 }
 
 impl Mapping {
@@ -45,7 +45,7 @@ impl Mapping {
         iova: Interval,
         vaddr: u64,
         access: Access,
-        memory: &mut Option<Mapped>,
+        memory: &mut Option<MappedMemory>,
         check: impl FnOnce() -> Result,
     ) -> Result<Self> {
         let pages = memory.as_ref().and_then(|memory| memory.pages(vaddr));

@@ -21,7 +21,7 @@ use crate::{
         sched::{cond_resched, fatal_signal_pending},
         trace, //
     },
-    memory::of_container::Mapped, //
+    memory::of_container::MappedMemory, //
 };
 
 /// What one step never crosses a multiple of, in bytes: the largest page of a VT-d, whose flushes
@@ -67,7 +67,7 @@ pub(crate) struct OwnMapping {
     /// See [`PinnedPages::pin_again`].
     place: Atomic<usize>,
     _counted: CountedMapping,
-    memory: Mapped,
+    memory: MappedMemory,
 }
 
 impl OwnMapping {
@@ -80,7 +80,7 @@ impl OwnMapping {
         iova: Interval,
         vaddr: u64,
         access: Access,
-        memory: Mapped,
+        memory: MappedMemory,
     ) -> Result<KBox<Self>> {
         let (pages, _) = memory.pages(vaddr).ok_or(ENOENT)?;
         if access.write && !pages.writable() {
