@@ -31,15 +31,15 @@ use crate::{
         group::Group,
         maker::Maker,
         mm::current_mm,
-        mutex::{Guard, KillableMutex},
+        mutex::{KillableGuard, KillableMutex},
         pci::{Address, PciDevice},
-        stock::{OwnSpace, Seen, Stock, StockOps},
+        stock::{OwnPart, OwnSpace, Stock, StockOps},
         vfio::{Identity, PinnedDevice},
         work::WORKQUEUE, //
     },
     memory::of_container::{ContainerMemory, Share},
     space::{
-        attachment::{Attached, AttachedPlace, Attachments, Key, OpenDevice},
+        attachment::{Attached, AttachedPlace, AttachmentKey, Attachments, OpenDevice},
         own::OwnMapping,
         window::Wish,
         Space,
@@ -396,7 +396,7 @@ impl State {
     }
 
     /// The first attachment from `key` on.
-    pub(crate) fn attachment_from(&self, key: Key) -> Option<Key> {
+    pub(crate) fn attachment_from(&self, key: AttachmentKey) -> Option<AttachmentKey> {
         self.attachments.first_from(key)
     }
 
@@ -454,7 +454,7 @@ impl Caller<'_> {
     /// # Errors
     ///
     /// `ENODEV` if its last group has left; `EINTR` if a fatal signal came first.
-    pub(crate) fn state(&self) -> Result<Guard<'_, State>> {
+    pub(crate) fn state(&self) -> Result<KillableGuard<'_, State>> {
         let state = self.0.state.lock_killable()?;
         self.check_alive()?;
         Ok(state)
@@ -570,7 +570,7 @@ impl Caller<'_> {
     pub(crate) fn own_look(
         &self,
         from: u64,
-        see: impl FnMut(Seen<'_, OwnMapping>) -> bool,
+        see: impl FnMut(OwnPart<'_, OwnMapping>) -> bool,
     ) -> Result<OwnSpace> {
         let space = self.0.stock.own_look(from, see)?;
         self.check_alive()?;

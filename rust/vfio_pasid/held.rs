@@ -24,7 +24,7 @@ use crate::{
     },
     memory::{of_container::Share, of_process::Region},
     pasid::{in_use::HasPasids, range::PasidRange, set::Holder},
-    space::{attachment::Key, mapping::Totals, Space},
+    space::{attachment::AttachmentKey, mapping::Totals, Space},
     vfio_mm::{VfioMm, REGISTRY}, //
 };
 
@@ -81,7 +81,7 @@ enum What {
     },
     Attachment {
         container: Handle,
-        key: Key,
+        key: AttachmentKey,
     },
     Registered {
         container: Handle,
@@ -259,7 +259,7 @@ enum Stage {
     Device(Identity),
     OwnSpace,
     Space(u32),
-    Attachment(Key),
+    Attachment(AttachmentKey),
     Registered(u64),
     End,
     Over,

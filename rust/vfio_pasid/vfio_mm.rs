@@ -188,13 +188,13 @@ impl HasPasids for VfioMm {
 }
 
 /// The `vfio_mm` of every process that has one.
-pub(crate) struct Registry(RBTree<usize, Entry>);
+pub(crate) struct Registry(RBTree<usize, RegistryEntry>);
 
 /// Guards which there are, and their last uses.
 pub(crate) static REGISTRY: Global<Mutex<Registry>> = Global::new();
 
 /// What the registry knows of a `vfio_mm`.
-struct Entry {
+struct RegistryEntry {
     vmm: Arc<VfioMm>,
     /// Its open containers.
     containers: usize,
@@ -257,7 +257,7 @@ impl VfioMmRef {
                     // Another thread of the process may have been faster.
                     continue;
                 };
-                let entry = Entry {
+                let entry = RegistryEntry {
                     vmm: Arc::clone(&vmm),
                     containers,
                     settling: false,
@@ -366,7 +366,7 @@ impl Membership {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+    fn change<T>(&self, change: impl FnOnce(&mut RegistryEntry) -> T) -> Option<T> {
         let mut registry = REGISTRY.get().lock();
         Some(change(registry.0.get_mut(&Registry::key(&self.0.mm))?))
     }

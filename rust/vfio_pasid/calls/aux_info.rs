@@ -23,7 +23,7 @@ use crate::{
             VFIO_AUX_INFO_PROCESS, //
         },
         access::Access,
-        stock::Seen, //
+        stock::OwnPart, //
     },
     space::{
         aux::{AuxSpace, Inside},
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Entries in a batch.
-const BATCH: usize = 64;
+const ENTRIES_AT_ONCE: usize = 64;
 
 /// Where a cursor keeps the type of the next entry; below is its position among its like.
 const TYPE_SHIFT: u32 = 60;
@@ -48,7 +48,7 @@ impl Report {
     /// A report of at most `room` entries.
     pub(crate) fn new(room: usize) -> Result<Self> {
         Ok(Self {
-            batch: KVec::with_capacity(BATCH, GFP_KERNEL_ACCOUNT)?,
+            batch: KVec::with_capacity(ENTRIES_AT_ONCE, GFP_KERNEL_ACCOUNT)?,
             room,
         })
     }
@@ -130,7 +130,7 @@ impl Report {
         let mut position = 0;
         let mut end = None;
         let space = caller.own_look(Interval::ALL.last(), |seen| {
-            let Seen::Range(range) = seen else {
+            let OwnPart::Range(range) = seen else {
                 return false;
             };
             let before = end.replace(range.last());
@@ -152,7 +152,7 @@ impl Report {
         }
         if next.is_continue() {
             caller.own_look(first_mapping(cursor), |seen| {
-                if let Seen::Mapping(mapping) = seen {
+                if let OwnPart::Mapping(mapping) = seen {
                     next =
                         self.add_mapping(cursor, mapping.iova(), mapping.vaddr(), mapping.access());
                 }

@@ -50,11 +50,11 @@ impl<T> KillableMutex<T> {
     }
 
     /// Waits until nobody has it: for VFIO's callbacks, which must not fail.
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> KillableGuard<'_, T> {
         // SAFETY: Initialised by `new()`.
         unsafe { bindings::mutex_lock(self.mutex.get()) };
         // INVARIANT: Just locked.
-        Guard {
+        KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
         }
@@ -65,11 +65,11 @@ impl<T> KillableMutex<T> {
     /// # Errors
     ///
     /// `EINTR` if a fatal signal came first.
-    pub(crate) fn lock_killable(&self) -> Result<Guard<'_, T>> {
+    pub(crate) fn lock_killable(&self) -> Result<KillableGuard<'_, T>> {
         // SAFETY: Initialised by `new()`.
         to_result(unsafe { vfio_pasid_helper_mutex_lock_killable(self.mutex.get()) })?;
         // INVARIANT: Just locked.
-        Ok(Guard {
+        Ok(KillableGuard {
             mutex: self,
             _not_send: NotThreadSafe,
         })
@@ -81,12 +81,12 @@ impl<T> KillableMutex<T> {
 /// # Invariants
 ///
 /// The mutex is held by this task.
-pub(crate) struct Guard<'a, T> {
+pub(crate) struct KillableGuard<'a, T> {
     mutex: &'a KillableMutex<T>,
     _not_send: NotThreadSafe,
 }
 
-impl<T> Deref for Guard<'_, T> {
+impl<T> Deref for KillableGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -95,14 +95,14 @@ impl<T> Deref for Guard<'_, T> {
     }
 }
 
-impl<T> DerefMut for Guard<'_, T> {
+impl<T> DerefMut for KillableGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: By the type invariant nobody else has it.
         unsafe { &mut *self.mutex.value.get() }
     }
 }
 
-impl<T> Drop for Guard<'_, T> {
+impl<T> Drop for KillableGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant it is held.
         unsafe { bindings::mutex_unlock(self.mutex.mutex.get()) };

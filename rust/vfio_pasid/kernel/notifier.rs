@@ -72,7 +72,7 @@ unsafe impl Sync for Watch {}
 
 /// What a [`Watch`] had noted before a look at the pages.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen(c_ulong);
+pub(crate) struct Sequence(c_ulong);
 
 impl Watch {
     /// Watches `range` of the calling thread, whatever is there. May take its `mmap_lock`.
@@ -105,14 +105,14 @@ impl Watch {
 
     /// Before a look at the pages. Waits until page tables do not change just now: they do so
     /// after it is noted.
-    pub(crate) fn before_look(&self) -> Seen {
+    pub(crate) fn before_look(&self) -> Sequence {
         // SAFETY: By the type invariant.
-        Seen(unsafe { bindings::mmu_interval_read_begin(self.notifier.get()) })
+        Sequence(unsafe { bindings::mmu_interval_read_begin(self.notifier.get()) })
     }
 
     /// The pages are what they should be. The range is not suspect, unless page tables have
     /// changed since `seen`.
-    pub(crate) fn looked(&self, seen: Seen) {
+    pub(crate) fn looked(&self, seen: Sequence) {
         self.looked.store(seen.0, Relaxed);
     }
 

@@ -40,7 +40,7 @@ extern "C" {
 }
 
 /// Pages that are pinned in one call.
-const BATCH: usize = 512;
+const PAGES_AT_ONCE: usize = 512;
 
 /// Pages that follow each other in memory.
 #[derive(Clone, Copy)]
@@ -344,7 +344,7 @@ impl PinnedPages {
                     many = new_batch(rest)?;
                 }
                 // So that room for runs is not doubled for the one that came alone.
-                let count = BATCH - pinned.runs.pages % BATCH;
+                let count = PAGES_AT_ONCE - pinned.runs.pages % PAGES_AT_ONCE;
                 pinned.pin(&mut many[..min(rest, count)], rest)?
             };
             if fatal_signal_pending() {
@@ -394,7 +394,7 @@ impl PinnedPages {
         let mut done = 0;
         while done < pages {
             let start = self.range.start() as usize + (done << PAGE_SHIFT);
-            let want = min(pages - done, BATCH);
+            let want = min(pages - done, PAGES_AT_ONCE);
             let again = PinnedBatch::new(start, self.writable, &mut batch[..want])?;
             for found in again.pfns() {
                 if expected.next() != Some(found) {
@@ -413,7 +413,7 @@ impl PinnedPages {
 
     /// Pins pages once more: those that follow each other in memory from `offset` on, of `size`
     /// bytes at most, which are both page-aligned and within the range. Returns the number of the
-    /// first, and how many; the caller unpins them. Neither waits nor charges anybody. `place` is
+    /// first, and how many; the caller unpins them. Neither waits nor charges anybody. `near` is
     /// where they were the last time, as one call often begins where another one has ended.
     ///
     /// # Errors
@@ -421,13 +421,13 @@ impl PinnedPages {
     /// `ENOMEM` if a page has too many references already; `EFAULT` if `size` is 0.
     pub(crate) fn pin_again(
         &self,
-        place: &Atomic<usize>,
+        near: &Atomic<usize>,
         offset: u64,
         size: u64,
     ) -> Result<(usize, usize)> {
         let page = (offset >> PAGE_SHIFT) as usize;
-        let run = self.runs.find_near(page, place.load(Relaxed));
-        place.store(run, Relaxed);
+        let run = self.runs.find_near(page, near.load(Relaxed));
+        near.store(run, Relaxed);
         let mut pieces = self.runs.pieces_from(run, offset, size);
         let (phys, size) = pieces.next().ok_or(EFAULT)?;
         let (pfn, count) = ((phys >> PAGE_SHIFT) as usize, (size >> PAGE_SHIFT) as usize);
@@ -497,7 +497,7 @@ impl Drop for PinnedBatch<'_> {
 
 /// Room for as many of `pages` as are pinned in one call.
 fn new_batch(pages: usize) -> Result<KVec<*mut bindings::page>> {
-    let count = min(pages, BATCH);
+    let count = min(pages, PAGES_AT_ONCE);
     let mut batch = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
     // SAFETY: There is room for so many, and zeroed memory is null pointers.
     unsafe { batch.inc_len(count) };

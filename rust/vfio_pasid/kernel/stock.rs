@@ -158,7 +158,7 @@ pub(crate) struct OwnSum {
 }
 
 /// Something of the own space.
-pub(crate) enum Seen<'a, M> {
+pub(crate) enum OwnPart<'a, M> {
     /// IO addresses that can be mapped.
     Range(Interval),
     /// A mapping of registered memory.
@@ -378,7 +378,7 @@ impl<M> Stock<M> {
     /// # Errors
     ///
     /// `EINTR` if a fatal signal came first.
-    pub(crate) fn own_look<F: FnMut(Seen<'_, M>) -> bool>(
+    pub(crate) fn own_look<F: FnMut(OwnPart<'_, M>) -> bool>(
         &self,
         from: u64,
         mut see: F,
@@ -386,7 +386,7 @@ impl<M> Stock<M> {
         /// # Safety
         ///
         /// `see` is an `F`, and `own` null or of a mapping that the stock code has, so an `M`.
-        unsafe extern "C" fn call<M, F: FnMut(Seen<'_, M>) -> bool>(
+        unsafe extern "C" fn call<M, F: FnMut(OwnPart<'_, M>) -> bool>(
             see: *mut c_void,
             start: u64,
             last: u64,
@@ -395,8 +395,8 @@ impl<M> Stock<M> {
             // SAFETY: By the caller's promise; under `iommu->lock` it stays.
             let (see, own) = unsafe { (&mut *see.cast::<F>(), own.cast::<M>().as_ref()) };
             match (own, Interval::new(start, last)) {
-                (Some(own), _) => see(Seen::Mapping(own)),
-                (None, Some(range)) => see(Seen::Range(range)),
+                (Some(own), _) => see(OwnPart::Mapping(own)),
+                (None, Some(range)) => see(OwnPart::Range(range)),
                 (None, None) => true,
             }
         }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Who a domain or device is: its address, which the caller keeps for as long as it is attached.
-pub(crate) type Identity = usize;
+pub(crate) type ObjectAddress = usize;
 
 /// The domains that kernel drivers have attached for a process.
 pub(crate) struct DefaultPasids<P: HasPasids>(KVec<AttachedDomain<P>>);
@@ -31,7 +31,7 @@ pub(crate) struct DefaultPasids<P: HasPasids>(KVec<AttachedDomain<P>>);
 /// The fields are dropped in this order: a PASID outlives every hardware entry that carries it.
 struct AttachedDomain<P: HasPasids> {
     devices: AttachedDevices<P>,
-    domain: Identity,
+    domain: ObjectAddress,
     pasid: PasidInUse<P>,
     _host: GlobalPasid,
 }
@@ -40,7 +40,7 @@ struct AttachedDomain<P: HasPasids> {
 struct AttachedDevices<P: HasPasids>(KVec<AttachedDevice<P>>);
 
 struct AttachedDevice<P: HasPasids> {
-    device: Identity,
+    device: ObjectAddress,
     count: usize,
     _entry: (HardwareEntry, Permit<P>),
 }
@@ -52,7 +52,7 @@ impl<P: HasPasids> Default for DefaultPasids<P> {
 }
 
 impl<P: HasPasids> DefaultPasids<P> {
-    fn find(&mut self, domain: Identity) -> Option<&mut AttachedDomain<P>> {
+    fn find(&mut self, domain: ObjectAddress) -> Option<&mut AttachedDomain<P>> {
         self.0.iter_mut().find(|attached| attached.domain == domain)
     }
 
@@ -65,8 +65,8 @@ impl<P: HasPasids> DefaultPasids<P> {
     pub(crate) fn attach(
         &mut self,
         process: Arc<P>,
-        domain: Identity,
-        device: Identity,
+        domain: ObjectAddress,
+        device: ObjectAddress,
         host: GroupDevice<'_>,
         attach: impl Fn(u32) -> Result<HardwareEntry>,
     ) -> Result {
@@ -122,7 +122,7 @@ impl<P: HasPasids> DefaultPasids<P> {
     /// # Errors
     ///
     /// `ENOENT` if the domain is not attached to the device.
-    pub(crate) fn detach(&mut self, domain: Identity, device: Identity) -> Result {
+    pub(crate) fn detach(&mut self, domain: ObjectAddress, device: ObjectAddress) -> Result {
         let attached = self.find(domain).ok_or(ENOENT)?;
         attached.devices.detach(device)?;
         self.0.retain(|attached| !attached.devices.0.is_empty());
@@ -134,7 +134,7 @@ impl<P: HasPasids> DefaultPasids<P> {
     /// # Errors
     ///
     /// `ENOENT` if it is not.
-    pub(crate) fn pasid(&mut self, domain: Identity, device: Identity) -> Result<u32> {
+    pub(crate) fn pasid(&mut self, domain: ObjectAddress, device: ObjectAddress) -> Result<u32> {
         let attached = self.find(domain).ok_or(ENOENT)?;
         attached.devices.find(device).ok_or(ENOENT)?;
         Ok(attached.pasid.number())
@@ -142,13 +142,13 @@ impl<P: HasPasids> DefaultPasids<P> {
 }
 
 impl<P: HasPasids> AttachedDevices<P> {
-    fn find(&mut self, device: Identity) -> Option<&mut AttachedDevice<P>> {
+    fn find(&mut self, device: ObjectAddress) -> Option<&mut AttachedDevice<P>> {
         self.0.iter_mut().find(|attached| attached.device == device)
     }
 
     fn attach(
         &mut self,
-        device: Identity,
+        device: ObjectAddress,
         attach: impl FnOnce() -> Result<(HardwareEntry, Permit<P>)>,
     ) -> Result {
         if let Some(attached) = self.find(device) {
@@ -164,7 +164,7 @@ impl<P: HasPasids> AttachedDevices<P> {
         Ok(self.0.push_within_capacity(attached)?)
     }
 
-    fn detach(&mut self, device: Identity) -> Result {
+    fn detach(&mut self, device: ObjectAddress) -> Result {
         let attached = self.find(device).ok_or(ENOENT)?;
         attached.count -= 1;
         self.0.retain(|attached| attached.count > 0);

@@ -31,12 +31,12 @@ pub(crate) struct NumberSpace {
 pub(crate) static NUMBERS: Global<Mutex<NumberSpace>> = Global::new();
 
 impl NumberSpace {
-    /// A space of which users may get the numbers of `limits`, all of them free.
+    /// A space of which users may get the numbers of `usable`, all of them free.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(limits: PasidRange) -> Result<Self> {
+    pub(crate) fn new(usable: PasidRange) -> Result<Self> {
         let mut free = [const { KVVec::new() }; LEVELS];
         let mut bits = PASID_LAST as usize + 1;
         for level in &mut free {
@@ -45,9 +45,9 @@ impl NumberSpace {
             bits = words;
         }
         let mut space = Self { free };
-        if let Some(limits) = limits.intersection(PasidRange::ALL) {
-            for node in limits.nodes() {
-                space.give_back(node, limits.mask(node));
+        if let Some(usable) = usable.intersection(PasidRange::ALL) {
+            for node in usable.nodes() {
+                space.give_back(node, usable.mask(node));
             }
         }
         Ok(space)
@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn pasid_0_is_never_given() -> Result {
-        for limits in [PasidRange::ALL, PasidRange::new(0, u32::MAX)?] {
-            let mut space = NumberSpace::new(limits)?;
+        for usable in [PasidRange::ALL, PasidRange::new(0, u32::MAX)?] {
+            let mut space = NumberSpace::new(usable)?;
             assert_eq!(take(&mut space, 0, 0)?, None);
             assert_eq!(take(&mut space, 1, 1)?, Some(PASID_FIRST));
             assert_eq!(take(&mut space, 0, PASID_FIRST)?, None);
@@ -240,8 +240,8 @@ mod tests {
     fn does_what_a_plain_list_does() -> Result {
         // Below, across and above where the summaries of all levels change words.
         for base in [1, 4096 - 150, 262_144 - 150, PASID_LAST - 300] {
-            let limits = PasidRange::new(base, base + 300)?;
-            let mut space = NumberSpace::new(limits)?;
+            let usable = PasidRange::new(base, base + 300)?;
+            let mut space = NumberSpace::new(usable)?;
             let mut free = KVec::from_elem(true, 301, GFP_KERNEL)?;
             let mut state = u64::from(base) | 1 << 40;
             for step in 0..20_000 {

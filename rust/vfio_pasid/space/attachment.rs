@@ -16,7 +16,7 @@ use crate::{
         device::{GroupDevice, PasidSupport},
         errno::eopnotsupp,
         iommu::Attachment,
-        mutex::{Guard, KillableMutex},
+        mutex::{KillableGuard, KillableMutex},
         params::PARAMETERS,
         resv::reserved_regions,
         sva::Bond,
@@ -28,18 +28,18 @@ use crate::{
 
 /// Where an attachment is: the number of the group, which it keeps as long as it is in the
 /// container, and the PASID. So those of a group are beside each other.
-pub(crate) type Key = (u32, u32);
+pub(crate) type AttachmentKey = (u32, u32);
 
 /// A space, attached to a group.
 ///
 /// The fields are dropped in this order: it is counted until it is detached.
 pub(crate) struct Attached {
-    entry: Entry,
+    link: Link,
     _permit: Permit<VfioMm>,
 }
 
 /// What attaches it.
-enum Entry {
+enum Link {
     Domain(Attachment),
     Process(Bond),
 }
@@ -55,34 +55,34 @@ impl Attached {
         let limits = open.limits.as_ref().filter(|limits| limits.process);
         let permit = Permit::new(vmm.arc(), limits.ok_or_else(eopnotsupp)?.domain_ids)?;
         Ok(Self {
-            entry: Entry::Process(Bond::new(open.device.clone())?),
+            link: Link::Process(Bond::new(open.device.clone())?),
             _permit: permit,
         })
     }
 
     fn device(&self) -> &PinnedDevice {
-        match &self.entry {
-            Entry::Domain(attachment) => attachment.device(),
-            Entry::Process(bond) => bond.device(),
+        match &self.link {
+            Link::Domain(attachment) => attachment.device(),
+            Link::Process(bond) => bond.device(),
         }
     }
 }
 
 /// Memory for an attachment's place among [`Attachments`].
-pub(crate) type AttachedPlace = RBTreeNodeReservation<Key, Attached>;
+pub(crate) type AttachedPlace = RBTreeNodeReservation<AttachmentKey, Attached>;
 
 /// A device that is open.
 #[derive(Clone)]
 pub(crate) struct OpenDevice {
     device: PinnedDevice,
     /// `None` if it cannot use PASIDs.
-    limits: Option<Arc<Limits>>,
+    limits: Option<Arc<AttachmentLimits>>,
 }
 
 /// What limits attachments to a device. It is looked at once: `vfio_iommu_type1_attach_group()`
 /// asks no more often for reserved regions.
 #[pin_data]
-struct Limits {
+struct AttachmentLimits {
     domain_ids: Option<usize>,
     reserved: KVec<Interval>,
     /// Whether process spaces can be attached.
@@ -103,7 +103,7 @@ impl OpenDevice {
         let host = device.device();
         let limits = match host.pasid_support() {
             Some(support) => {
-                let limits = pin_init!(Limits {
+                let limits = pin_init!(AttachmentLimits {
                     domain_ids: host.domain_ids()?,
                     reserved: reserved_regions(&host.group())?,
                     process: ProcessSupport::is_allowed(support)
@@ -145,7 +145,7 @@ impl OpenDevice {
     /// # Errors
     ///
     /// `EOPNOTSUPP` if it cannot use PASIDs; `EINTR` if a fatal signal came first.
-    pub(crate) fn gate(&self) -> Result<Guard<'_, ()>> {
+    pub(crate) fn gate(&self) -> Result<KillableGuard<'_, ()>> {
         self.limits
             .as_ref()
             .ok_or_else(eopnotsupp)?
@@ -199,7 +199,7 @@ impl ProcessSupport {
 
 /// What the aux spaces of a container are attached to. Looking, attaching and detaching are one
 /// step under the lock that this is behind.
-pub(crate) struct Attachments(RBTree<Key, Attached>);
+pub(crate) struct Attachments(RBTree<AttachmentKey, Attached>);
 
 impl Attachments {
     /// None.
@@ -237,7 +237,7 @@ impl Attachments {
         }
         let permit = Permit::new(vmm.arc(), limits.domain_ids)?;
         let attached = Attached {
-            entry: Entry::Domain(Attachment::new(
+            link: Link::Domain(Attachment::new(
                 space.domain().clone(),
                 open.device.clone(),
                 space.pasid(),
@@ -254,7 +254,7 @@ impl Attachments {
     }
 
     /// The first attachment from `key` on.
-    pub(crate) fn first_from(&self, key: Key) -> Option<Key> {
+    pub(crate) fn first_from(&self, key: AttachmentKey) -> Option<AttachmentKey> {
         Some(*self.0.cursor_lower_bound(&key)?.current().0)
     }
 
@@ -295,7 +295,7 @@ impl Attachments {
             if group != number || device.is_some_and(|device| device != here) {
                 break;
             }
-            let is_bond = matches!(attached.entry, Entry::Process(_));
+            let is_bond = matches!(attached.link, Link::Process(_));
             let (behind, gone) = cursor.remove_current();
             next = behind;
             if is_bond {
@@ -308,4 +308,4 @@ impl Attachments {
 
 /// Processes that are to be unbound, by dropping this when nothing is locked.
 #[must_use]
-pub(crate) struct Bonds(#[expect(dead_code)] RBTree<Key, Attached>);
+pub(crate) struct Bonds(#[expect(dead_code)] RBTree<AttachmentKey, Attached>);

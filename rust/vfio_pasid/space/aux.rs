@@ -22,7 +22,7 @@ use crate::{
         errno::eopnotsupp,
         group::Group,
         iommu::Domain,
-        mutex::{Guard, KillableMutex},
+        mutex::{KillableGuard, KillableMutex},
         resv::reserved_regions, //
     },
     memory::of_container::MappedMemory,
@@ -145,7 +145,7 @@ impl AuxSpace {
     /// # Errors
     ///
     /// `EINTR` if a fatal signal came first.
-    pub(crate) fn inside(&self) -> Result<Guard<'_, Option<Inside>>> {
+    pub(crate) fn inside(&self) -> Result<KillableGuard<'_, Option<Inside>>> {
         self.inside.lock_killable()
     }
 

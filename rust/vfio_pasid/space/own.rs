@@ -65,7 +65,7 @@ pub(crate) struct OwnMapping {
     vaddr: u64,
     access: Access,
     /// See [`PinnedPages::pin_again`].
-    place: Atomic<usize>,
+    near: Atomic<usize>,
     _counted: CountedMapping,
     memory: MappedMemory,
 }
@@ -91,7 +91,7 @@ impl OwnMapping {
                 iova,
                 vaddr,
                 access,
-                place: Atomic::new(0),
+                near: Atomic::new(0),
                 _counted: CountedMapping::new(),
                 memory,
             },
@@ -142,7 +142,7 @@ impl OwnMapping {
         let rest = Interval::sized(self.iova.start() + done, (npage as u64) << PAGE_SHIFT)?;
         let block = rest.blocks(BLOCK).next().ok_or(EINVAL)?;
         let (pages, offset) = self.memory.pages(self.vaddr + done).ok_or(ENOENT)?;
-        pages.pin_again(&self.place, offset, block.size())
+        pages.pin_again(&self.near, offset, block.size())
     }
 }
 
