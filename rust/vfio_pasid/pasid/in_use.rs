@@ -16,7 +16,7 @@ use kernel::{
 use super::{
     numbers::NUMBERS,
     range::PasidRange,
-    set::{Holder, PasidSet, Reservation}, //
+    set::{Holder, NodePlace, PasidSet}, //
 };
 use crate::{
     counters::{Kind, COUNTERS},
@@ -106,7 +106,7 @@ impl Pasids {
             return Ok(pasids);
         }
         drop(pasids);
-        let spare = Reservation::new(GFP_KERNEL_ACCOUNT)?;
+        let spare = NodePlace::new(GFP_KERNEL_ACCOUNT)?;
         let mut pasids = self.set.lock();
         pasids.keep_spare(spare);
         Ok(pasids)

@@ -51,7 +51,7 @@ impl Word {
 }
 
 /// Memory for a node of the tree.
-pub(crate) type Reservation = RBTreeNodeReservation<Node, Word>;
+pub(crate) type NodePlace = RBTreeNodeReservation<Node, Word>;
 
 /// The PASIDs that one process holds: a tree with 64 numbers in each node, so that freeing part
 /// of a range never has to split a node and never allocates.
@@ -59,7 +59,7 @@ pub(crate) struct PasidSet {
     tree: RBTree<Node, Word>,
     /// For the next number that no node is there for. What was a node before becomes one again, so
     /// that a process which takes a number and gives it back allocates nothing.
-    spare: Option<Reservation>,
+    spare: Option<NodePlace>,
     held: u32,
     in_use: u32,
     /// How many of these are the host's, which may be free for everybody else: what a driver holds
@@ -106,7 +106,7 @@ impl PasidSet {
     }
 
     /// Keeps memory for [`PasidSet::insert`].
-    pub(crate) fn keep_spare(&mut self, spare: Reservation) {
+    pub(crate) fn keep_spare(&mut self, spare: NodePlace) {
         self.spare = Some(spare);
     }
 
@@ -329,7 +329,7 @@ mod tests {
     fn set_of(numbers: &[u32]) -> Result<PasidSet> {
         let mut set = PasidSet::new();
         for &number in numbers {
-            set.keep_spare(Reservation::new(GFP_KERNEL)?);
+            set.keep_spare(NodePlace::new(GFP_KERNEL)?);
             set.insert(number, Holder::User, false);
         }
         Ok(set)
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn ranges_end_at_gaps_and_at_other_holders() -> Result {
         let mut set = set_of(&[1, 2, 63, 64, 127, 128, 129, 700])?;
-        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.keep_spare(NodePlace::new(GFP_KERNEL)?);
         set.insert(130, Holder::Driver, false);
         let range = |from| {
             let found = set.range_from(from);
@@ -394,7 +394,7 @@ mod tests {
     fn long_ranges_are_cut() -> Result {
         let mut set = PasidSet::new();
         for number in 10..10 + 2 * NODES_AT_ONCE * NODE_BITS {
-            set.keep_spare(Reservation::new(GFP_KERNEL)?);
+            set.keep_spare(NodePlace::new(GFP_KERNEL)?);
             set.insert(number, Holder::User, false);
         }
         let end = 10 + 2 * NODES_AT_ONCE * NODE_BITS;
@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn each_holder_gives_back_its_own() -> Result {
         let mut set = set_of(&[5])?;
-        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.keep_spare(NodePlace::new(GFP_KERNEL)?);
         set.insert(6, Holder::Driver, false);
         set.insert(7, Holder::Driver, true);
         assert_eq!(set.start_use(6), Err(ENOENT));
@@ -457,7 +457,7 @@ mod tests {
         set.insert(1000, Holder::User, false);
         assert!(!set.has_spare());
         assert!(set.holds(1000));
-        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.keep_spare(NodePlace::new(GFP_KERNEL)?);
         set.insert(1001, Holder::User, false);
         assert!(set.has_spare());
         Ok(())
@@ -468,7 +468,7 @@ mod tests {
         let mut set = set_of(&[5])?;
         set.start_use(5)?;
         assert!(!set.holds_of_host(5));
-        set.keep_spare(Reservation::new(GFP_KERNEL)?);
+        set.keep_spare(NodePlace::new(GFP_KERNEL)?);
         set.insert(70, Holder::Driver, true);
         assert!(set.holds_of_host(70));
         assert!(!set.holds_of_host(71));
