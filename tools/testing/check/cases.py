@@ -5,7 +5,7 @@ from docs import docs
 from install import install
 from kernels import kernels
 
-from . import client, crates, demo, initramfs, lints
+from . import client, crates, demo, initramfs, layers, lints
 from .builds import fresh_build, modinfo
 from .command import output_of
 from .project import SERIES, TOP
@@ -32,6 +32,7 @@ def static_cases(kind):
         }
     return {
         **lints.CASES,
+        **layers.CASES,
         **docs.CASES,
         **crates.CASES,
         **client.CASES,
