@@ -12,7 +12,7 @@ guest --pasid-device 'id=none,bus=rp3 --no-pasid'
 vfio 0000:01:00.0 0000:02:00.0 0000:03:00.0 0000:04:00.0
 # While a process is attached, the kernel flushes more than an IOMMU can when it frees
 # page tables of its own: Documentation/testing.rst.
-allow VT-d detected Invalidation Queue Error
+allow Invalidation Queue Error
 export VFIO_PASID_PROCESSES=1
 run noise
 run storm

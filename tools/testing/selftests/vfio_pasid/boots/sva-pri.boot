@@ -8,5 +8,5 @@ guest --pasid-device 'id=narrow,bus=rp1 --pasid-width 8 --ats --walks-processes'
 vfio 0000:01:00.0 0000:02:00.0
 # While a process is attached, the kernel flushes more than an IOMMU can when it frees
 # page tables of its own: Documentation/testing.rst.
-allow VT-d detected Invalidation Queue Error
+allow Invalidation Queue Error
 run sva_pri
