@@ -325,6 +325,7 @@ impl PasidSet {
 #[kunit_tests(vfio_pasid_set)]
 mod tests {
     use super::*;
+    use crate::pasid::range::PASID_LAST;
 
     fn set_of(numbers: &[u32]) -> Result<PasidSet> {
         let mut set = PasidSet::new();
