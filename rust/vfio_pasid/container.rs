@@ -541,14 +541,11 @@ impl Caller<'_> {
     pub(crate) fn own_map(&self, mapping: KBox<OwnMapping>) -> Result {
         // A container is dead before its last group takes all mappings with it, both under
         // `iommu->lock`: what is mapped later would stay for ever.
-        let (iova, vaddr, access) = (mapping.iova(), mapping.vaddr(), mapping.access());
-        self.0
-            .stock
-            .own_map(mapping, iova, vaddr, access, |mapping| {
-                self.check_alive()?;
-                mapping.mapped();
-                Ok(())
-            })
+        self.0.stock.own_map(mapping, |mapping| {
+            self.check_alive()?;
+            mapping.mapped();
+            Ok(())
+        })
     }
 
     /// Unmaps registered memory in `range` of the own space, and returns how many bytes it had.

@@ -18,13 +18,15 @@ use crate::{
     container::Container,
     handle::Handle,
     held::Reader,
+    interval::Interval,
     kernel::{
+        access::Access,
         device::GroupDevice,
         group::Group,
         iommu::{self, HardwareEntry},
         maker::Maker,
         mm::task_mm,
-        stock::StockOps,
+        stock::{StockMapping, StockOps},
         vfio::{vfio_device, PinnedDevice},
         warn::warn_not_attached, //
     },
@@ -269,6 +271,21 @@ pub(crate) extern "C" fn vfio_pasid_container_stock(handle: *mut c_void) -> *mut
     }
 }
 
+// SAFETY: The two functions below that the stock code calls take it for an `OwnMapping`.
+unsafe impl StockMapping for OwnMapping {
+    fn iova(&self) -> Interval {
+        self.iova()
+    }
+
+    fn vaddr(&self) -> u64 {
+        self.vaddr()
+    }
+
+    fn access(&self) -> Access {
+        self.access()
+    }
+}
+
 /// # Safety
 ///
 /// `own` is a mapping that the stock code has, and `pfn` is valid.
@@ -279,7 +296,7 @@ pub(crate) unsafe extern "C" fn vfio_pasid_own_pin(
     npage: c_ulong,
     pfn: *mut c_ulong,
 ) -> c_long {
-    // SAFETY: By the caller's promise; what a container gives the stock code is an `OwnMapping`.
+    // SAFETY: By the caller's promise; an `OwnMapping` is the only `StockMapping`.
     let (own, pfn) = unsafe { (&*own.cast::<OwnMapping>(), &mut *pfn) };
     match own.pin(offset, npage) {
         Ok((first, count)) => {

@@ -179,6 +179,21 @@ impl Drop for ModuleRef {
     }
 }
 
+/// A mapping of registered memory, which the stock code keeps.
+///
+/// # Safety
+///
+/// `vfio_pasid_own_pin()` and `vfio_pasid_own_unmapped()`, which the stock code calls with it, take
+/// it for this type. So there is only one.
+pub(crate) unsafe trait StockMapping: Send + Sync {
+    /// The IO addresses.
+    fn iova(&self) -> Interval;
+    /// The virtual address that the first of them is mapped to.
+    fn vaddr(&self) -> u64;
+    /// What the device may do.
+    fn access(&self) -> Access;
+}
+
 /// The stock type1's side of an open container, which keeps an `M` for each mapping of registered
 /// memory. Dropping it is the stock `.release`; all groups have left then, so that no device
 /// reaches anything and nothing is pinned any more.
@@ -187,7 +202,7 @@ impl Drop for ModuleRef {
 ///
 /// `data` is from `.open` of `ops`, and not released. What it has as `own` of a mapping is a
 /// `KBox<M>`.
-pub(crate) struct Stock<M> {
+pub(crate) struct Stock<M: StockMapping> {
     data: NonNull<c_void>,
     ops: &'static StockOps,
     _mappings: PhantomData<M>,
@@ -196,11 +211,11 @@ pub(crate) struct Stock<M> {
 }
 
 // SAFETY: Only stock operations look behind the pointer, and they do their own locking.
-unsafe impl<M: Send + Sync> Send for Stock<M> {}
+unsafe impl<M: StockMapping> Send for Stock<M> {}
 // SAFETY: As above.
-unsafe impl<M: Send + Sync> Sync for Stock<M> {}
+unsafe impl<M: StockMapping> Sync for Stock<M> {}
 
-impl<M> Stock<M> {
+impl<M: StockMapping> Stock<M> {
     /// The stock `.open`, which VFIO calls with a reference to the module.
     pub(crate) fn open(ops: &'static StockOps, iommu_type: usize) -> Result<Self> {
         // SAFETY: There is a reference, VFIO's own, so this may take another.
@@ -298,9 +313,9 @@ impl<M> Stock<M> {
     }
 }
 
-impl<M> Stock<M> {
-    /// Maps `iova` to the memory at `vaddr`, and gives `mapping` to the stock code, unless `commit`
-    /// fails, which is asked under `iommu->lock` when all is done.
+impl<M: StockMapping> Stock<M> {
+    /// Maps what `mapping` says, and gives it to the stock code, unless `commit` fails, which is
+    /// asked under `iommu->lock` when all is done.
     ///
     /// # Errors
     ///
@@ -311,9 +326,6 @@ impl<M> Stock<M> {
     pub(crate) fn own_map<F: FnMut(&M) -> Result>(
         &self,
         mapping: KBox<M>,
-        iova: Interval,
-        vaddr: u64,
-        access: Access,
         commit: F,
     ) -> Result {
         struct Context<M, F> {
@@ -334,6 +346,7 @@ impl<M> Stock<M> {
             }
         }
 
+        let (iova, vaddr, access) = (mapping.iova(), mapping.vaddr(), mapping.access());
         let own = KBox::into_raw(mapping);
         let mut context = Context { own, commit };
         let map = vfio_pasid_own_map {
@@ -423,7 +436,7 @@ impl<M> Stock<M> {
     }
 }
 
-impl<M> Stock<M> {
+impl<M: StockMapping> Stock<M> {
     /// Adds up what the own space maps, a few hundred mappings at a time; what changes meanwhile may
     /// be missed. `None` if stock code is busy with it: it is not waited for.
     ///
@@ -463,7 +476,7 @@ impl<M> Stock<M> {
     }
 }
 
-impl<M> Drop for Stock<M> {
+impl<M: StockMapping> Drop for Stock<M> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; this is the last use.
         unsafe { (self.ops.release)(self.as_ptr()) };

@@ -30,7 +30,8 @@ use crate::{
     vfio_mm::{VfioMm, VfioMmRef}, //
 };
 
-/// An aux space. What it is attached to is in [`Attachments`](super::attachment::Attachments): who holds a space holds no device.
+/// An aux space. What it is attached to is in
+/// [`Attachments`](super::attachment::Attachments): who holds a space holds no device.
 #[pin_data]
 pub(crate) struct AuxSpace {
     /// `None` when the space is destroyed. Held while something is mapped or unmapped, which may

@@ -59,6 +59,9 @@ impl Device {
         if self.config.write(offset, data) {
             self.reset();
         }
+        if !self.config.ats_enabled() {
+            self.translations.clear();
+        }
     }
 
     /// A write to BAR 0. Returns the request that it starts. Ringing the doorbell while a

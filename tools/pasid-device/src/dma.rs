@@ -261,9 +261,6 @@ fn forget<M>(
 
 /// Where `iova` is, if the device has kept that.
 fn kept(transfer: &Transfer, device: &mut Device, iova: u64) -> Option<u64> {
-    if !device.config.ats_enabled() {
-        device.translations.clear();
-    }
     let address = device
         .translations
         .find(transfer.pasid?, iova, transfer.access)?;

@@ -47,7 +47,8 @@ class Run:
             return
         # How long a part takes says nothing of the whole.
         with self.times.of(plan.title if plan.whole else f"{plan.title}, in part"):
-            run_boot(plan, self.results, self.options.kind, self.folder)
+            self.results.ends(plan.title, lambda: run_boot(
+                plan, self.results, self.options.kind, self.folder))
 
     def build_and_plan(self):
         def build():

@@ -4,6 +4,7 @@
 import os
 import sys
 import threading
+import traceback
 
 from .command import Failed
 from .project import SELFTESTS, TOP
@@ -72,12 +73,20 @@ class Results:
             print(f"note {about}: {text}", flush=True)
 
     def run(self, name, function):
+        if self.ends(name, function):
+            self.report("ok", name)
+
+    def ends(self, name, function):
+        """Whether it comes to its end. If not, the case has failed, and the others go on."""
         try:
             function()
         except (Failed, AssertionError) as failure:
             self.report("not ok", name, str(failure))
+        except Exception:
+            self.report("not ok", name, traceback.format_exc())
         else:
-            self.report("ok", name)
+            return True
+        return False
 
     def sum(self):
         """The last line."""

@@ -70,9 +70,12 @@ class ResultsTest(WithFolder):
                          "not ok a/three\n    1 != 2\n")
         self.assertEqual(results.sum(), "1 passed, 2 failed, 0 skipped")
 
-    def test_fault_of_a_case_itself_is_no_failure_of_it(self):
-        with self.assertRaises(ZeroDivisionError):
-            self.results().run("a/one", lambda: 1 // 0)
+    def test_fault_of_a_case_itself_does_not_end_the_rest(self):
+        results = self.results()
+        said = printed(results.run, "a/one", lambda: 1 // 0)
+        self.assertTrue(said.startswith("not ok a/one\n    Traceback"))
+        self.assertIn("ZeroDivisionError", said)
+        self.assertEqual(results.sum(), "0 passed, 1 failed, 0 skipped")
 
     def test_note_does_not_count(self):
         results = self.results()

@@ -20,6 +20,7 @@ FIXTURE(blocked_process) {
 	struct container container;
 	struct pasid_device device;
 	struct fuse_file file;
+	bool serves;
 	void *page;
 	u32 group;
 	long pasid;
@@ -44,6 +45,7 @@ FIXTURE_SETUP(blocked_process)
 {
 	int index;
 
+	self->serves = false;
 	self->container = NO_CONTAINER;
 	self->device = NO_DEVICE;
 	ASSERT_EQ(0, use_processes(&allowed));
@@ -55,12 +57,16 @@ FIXTURE_SETUP(blocked_process)
 	ASSERT_LT(0, self->pasid);
 	ASSERT_EQ(0, aux_attach(self->container.fd, self->pasid, self->group));
 	ASSERT_EQ(0, fuse_start(&self->file, FUSE_ROOT));
+	self->serves = true;
 	self->page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->file.fd, 0);
 	ASSERT_NE(MAP_FAILED, self->page);
 }
 
 FIXTURE_TEARDOWN(blocked_process)
 {
+	/* Else closing the device would wait for the page. */
+	if (self->serves)
+		fuse_abort(&self->file);
 	container_stop(&self->container, &self->device);
 }
 
@@ -139,6 +145,7 @@ TEST_F(blocked_process, only_page_requests_keep_others_from_detaching)
 	EXPECT_EQ(variant->asks, i == 100);
 	EXPECT_FALSE(__atomic_load_n(&asks.done, __ATOMIC_ACQUIRE));
 	fuse_abort(&self->file);
+	self->serves = false;
 	for (i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	EXPECT_EQ(0, waits.result);

@@ -165,7 +165,8 @@ static void look(struct state *state)
 	note(state, "pinned", pinned_pages());
 	note(state, "used", pasid_used(machine.fd));
 	note_space(state, machine.fd, PASID);
-	note_space(state, machine.fd, machine.process);
+	if (machine.process)
+		note_space(state, machine.fd, machine.process);
 	if (!machine.joins)
 		note_own_space(state, machine.fd);
 }

@@ -54,6 +54,8 @@ FIXTURE_SETUP(sva)
 FIXTURE_TEARDOWN(sva)
 {
 	container_stop(&self->container, &self->device);
+	/* Each case begins with what it pretends by itself. */
+	unload_module("vfio_pasid_sva");
 }
 
 #define TOUCH(pasid, address) \
