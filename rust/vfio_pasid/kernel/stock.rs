@@ -323,11 +323,7 @@ impl<M: StockMapping> Stock<M> {
     /// if the IOMMU cannot address the memory; `EEXIST` if something is mapped there; `ENOSPC` for
     /// stock's `dma_entry_limit`; `EBUSY` while virtual addresses are being updated; `ENOMEM`;
     /// `EINTR`; those of `commit`.
-    pub(crate) fn own_map<F: FnMut(&M) -> Result>(
-        &self,
-        mapping: KBox<M>,
-        commit: F,
-    ) -> Result {
+    pub(crate) fn own_map<F: FnMut(&M) -> Result>(&self, mapping: KBox<M>, commit: F) -> Result {
         struct Context<M, F> {
             own: *mut M,
             commit: F,
