@@ -29,6 +29,7 @@ def static_cases(kind):
             "tools/fuzz": lambda: output_of("scripts/fuzz", 120),
             "tools/run.program": demo.run_program,
             **initramfs.CASES,
+            **install.LONG,
         }
     return {
         **lints.CASES,

@@ -17,10 +17,17 @@ SERIES = [line.split()[1] for line in (TOP / "scripts/kernels.list").read_text()
           if line.startswith(f"{SUITE} ")]
 KERNEL = os.environ.get("KERNEL") or SERIES[0]
 CASES = {}
+# Those that take long, for --long.
+LONG = {}
 
 
 def case(function):
     CASES[f"install/{function.__name__}"] = function
+    return function
+
+
+def long_case(function):
+    LONG[f"install/{function.__name__}"] = function
     return function
 
 
@@ -205,7 +212,7 @@ def own_tree_without_what_vfio_needs():
             refuses("make", KDIR=made, why=why, what="Debian's")
 
 
-@case
+@long_case
 def kernel_built_again():
     """Under the same release, with files that are older than what was built here."""
     with scratch() as folder:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Noise and storm where processes can be attached to devices.
+kernel debug long
 guest --fsts on --iommu snoop-control=off,device-iotlb=on
 guest --qemu -device --qemu pcie-root-port,id=rp0,chassis=1,addr=8.0
 guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0
