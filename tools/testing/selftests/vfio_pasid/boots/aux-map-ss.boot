@@ -14,10 +14,8 @@ huge 1048576 1
 huge 2048 8
 vfio 0000:00:10.0 0000:01:00.0
 allow vfio_pasid_helper_warn_short_unmap|Call Trace:
-run aux_map
 run aux_map_dma
 run own_space
-run own_space_groups
 run own_space_pinned
 run unmap_short
 run memory_cost
