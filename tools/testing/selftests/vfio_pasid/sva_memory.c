@@ -129,10 +129,21 @@ static bool page_moves(char *page)
 	       page_frame(page) != frame;
 }
 
+/* The kernel may be busy with a page, and then refuses. */
+static bool in_the_end(bool (*act)(char *memory), char *memory)
+{
+	for (int i = 0; i < 50; i++) {
+		if (act(memory))
+			return true;
+		usleep(20 * 1000);
+	}
+	return false;
+}
+
 TEST_F(sva_memory, a_page_that_moves)
 {
 	ASSERT_TRUE(REACHES(self->memory));
-	ASSERT_TRUE(page_moves(self->memory));
+	ASSERT_TRUE(in_the_end(page_moves, self->memory));
 	EXPECT_TRUE(READS(self->memory));
 	EXPECT_TRUE(REACHES(self->memory));
 }
@@ -153,7 +164,7 @@ TEST_F(sva_memory, pages_that_become_a_large_one_and_are_split)
 
 	ASSERT_TRUE(REACHES(self->memory));
 	ASSERT_TRUE(REACHES(last));
-	ASSERT_TRUE(becomes_large(self->memory));
+	ASSERT_TRUE(in_the_end(becomes_large, self->memory));
 	EXPECT_TRUE(READS(self->memory));
 	EXPECT_TRUE(READS(last));
 	ASSERT_EQ(0, device_dma(&self->device, DMA_WRITE, self->pasid,
