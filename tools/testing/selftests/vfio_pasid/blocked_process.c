@@ -12,10 +12,6 @@
 #include "pasid_device.h"
 #include "user_memory.h"
 
-static const struct limits allowed = {
-	1000, 1, PASID_LAST, 65535, 65535, 16384, true, true,
-};
-
 FIXTURE(blocked_process) {
 	struct container container;
 	struct pasid_device device;
@@ -43,19 +39,11 @@ FIXTURE_VARIANT_ADD(blocked_process, no_pri) {
 
 FIXTURE_SETUP(blocked_process)
 {
-	int index;
-
 	self->serves = false;
-	self->container = NO_CONTAINER;
-	self->device = NO_DEVICE;
-	ASSERT_EQ(0, use_processes(&allowed));
-	index = device_index(variant->width, 0);
-	ASSERT_LE(0, index);
-	ASSERT_EQ(0, container_start(&self->container, &self->device, index));
-	self->group = group_number(index);
-	self->pasid = aux_create_process(self->container.fd);
+	self->pasid = process_start(&self->container, &self->device,
+				    variant->width, true);
 	ASSERT_LT(0, self->pasid);
-	ASSERT_EQ(0, aux_attach(self->container.fd, self->pasid, self->group));
+	self->group = group_number(device_index(variant->width, 0));
 	ASSERT_EQ(0, fuse_start(&self->file, FUSE_ROOT));
 	self->serves = true;
 	self->page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->file.fd, 0);

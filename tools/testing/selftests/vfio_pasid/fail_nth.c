@@ -77,19 +77,29 @@ static int inject_everything(void)
 	return 0;
 }
 
+/* The first one of that width, in a container. */
+static int use_device(unsigned int width)
+{
+	int ret;
+
+	machine.index = device_index(width, 0);
+	if (machine.index < 0)
+		return machine.index;
+	ret = container_open_device(&machine.container, machine.index);
+	machine.fd = machine.container.fd;
+	machine.group = group_number(machine.index);
+	return ret;
+}
+
 FIXTURE_SETUP(fail_nth)
 {
 	machine.container = NO_CONTAINER;
 	machine.second = NO_CONTAINER;
 	ASSERT_EQ(0, inject_everything());
 	ASSERT_EQ(0, use_test_module(&DEFAULT_LIMITS));
-	machine.index = device_index(20, 0);
-	ASSERT_LE(0, machine.index);
+	ASSERT_EQ(0, use_device(20));
 	machine.second_index = device_index(20, 1);
 	ASSERT_LE(0, machine.second_index);
-	ASSERT_EQ(0, container_open_device(&machine.container, machine.index));
-	machine.fd = machine.container.fd;
-	machine.group = group_number(machine.index);
 	machine.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, machine.memory);
@@ -480,18 +490,12 @@ TEST_F_TIMEOUT(fail_nth, process_space, PATIENCE)
 		{ .name = "AUX_DETACH of it", .act = detach_process,
 		  .undo = attach_process },
 	};
-	struct limits limits = DEFAULT_LIMITS;
 
 	close(machine.module);
 	machine.module = -1;
 	container_close(&machine.container);
-	limits.process_space = true;
-	ASSERT_EQ(0, use_processes(&limits));
-	machine.index = device_index(16, 0);
-	ASSERT_LE(0, machine.index);
-	ASSERT_EQ(0, container_open_device(&machine.container, machine.index));
-	machine.fd = machine.container.fd;
-	machine.group = group_number(machine.index);
+	ASSERT_EQ(0, use_processes(&PROCESS_LIMITS(false)));
+	ASSERT_EQ(0, use_device(16));
 
 	/* The number, which stays with the process, is a part of each state. */
 	ASSERT_LT(0, create_process());

@@ -281,6 +281,28 @@ void container_stop(struct container *container, struct pasid_device *device)
 	container_close(container);
 }
 
+long process_start(struct container *container, struct pasid_device *device,
+		   unsigned int width, bool pri)
+{
+	int index, ret;
+	long pasid;
+
+	*container = NO_CONTAINER;
+	*device = NO_DEVICE;
+	ret = use_processes(&PROCESS_LIMITS(pri));
+	if (ret)
+		return ret;
+	index = device_index(width, 0);
+	ret = container_start(container, device, index);
+	if (ret)
+		return ret;
+	pasid = aux_create_process(container->fd);
+	if (pasid < 0)
+		return pasid;
+	ret = aux_attach(container->fd, pasid, group_number(index));
+	return ret ? ret : pasid;
+}
+
 long device_resets(struct pasid_device *device)
 {
 	int ret = check_alive(device);
@@ -392,6 +414,11 @@ bool device_reaches(struct pasid_device *device, u32 pasid, u64 iova,
 		return false;
 	}
 	return true;
+}
+
+bool device_shares(struct pasid_device *device, u32 pasid, void *memory)
+{
+	return device_reaches(device, pasid, (uintptr_t)memory, memory);
 }
 
 void device_set_data(struct pasid_device *device, const void *from, u32 size)

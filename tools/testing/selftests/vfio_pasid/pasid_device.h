@@ -79,6 +79,12 @@ void device_stop(struct pasid_device *device);
 int container_start(struct container *container, struct pasid_device *device,
 		    int index);
 void container_stop(struct container *container, struct pasid_device *device);
+/*
+ * With process spaces allowed (PROCESS_LIMITS(@pri)): the first device of that
+ * width, started, and this process attached to it. The PASID, or an error.
+ */
+long process_start(struct container *container, struct pasid_device *device,
+		   unsigned int width, bool pri);
 
 /* How many resets it has seen. */
 long device_resets(struct pasid_device *device);
@@ -115,6 +121,8 @@ long device_peek(struct pasid_device *device, u32 pasid, u64 iova);
  */
 bool device_reaches(struct pasid_device *device, u32 pasid, u64 iova,
 		    void *memory);
+/* The same, at the address that this process has it at. */
+bool device_shares(struct pasid_device *device, u32 pasid, void *memory);
 
 void device_set_data(struct pasid_device *device, const void *from, u32 size);
 void device_get_data(struct pasid_device *device, void *to, u32 size);

@@ -16,10 +16,6 @@
 
 #include "pasid_device.h"
 
-static const struct limits allowed = {
-	1000, 1, PASID_LAST, 65535, 65535, 16384, true, false,
-};
-
 #define ALL_CAPS	(VFIO_PASID_CAP_SVA | VFIO_PASID_CAP_ATS |	\
 			 VFIO_PASID_CAP_SVA_IOMMU |			\
 			 VFIO_PASID_CAP_SVA_ALLOWED)
@@ -43,7 +39,7 @@ FIXTURE_SETUP(sva)
 {
 	self->container = NO_CONTAINER;
 	self->device = NO_DEVICE;
-	ASSERT_EQ(0, use_processes(&allowed));
+	ASSERT_EQ(0, use_processes(&PROCESS_LIMITS(false)));
 	self->index = device_index(20, 0);
 	ASSERT_EQ(0, container_start(&self->container, &self->device,
 				     self->index));
@@ -62,30 +58,16 @@ FIXTURE_TEARDOWN(sva)
 	device_touch(&self->device, pasid, (uintptr_t)(address))
 #define PEEK(pasid, address) \
 	device_peek(&self->device, pasid, (uintptr_t)(address))
-#define REACHES(pasid, address) reaches(&self->device, pasid, address)
-
-static bool reaches(struct pasid_device *device, u32 pasid, void *address)
-{
-	return device_reaches(device, pasid, (uintptr_t)address, address);
-}
+#define REACHES(pasid, address) device_shares(&self->device, pasid, address)
 
 static u64 in_bss[8];
 static const u64 in_rodata[8] = { 1 };
-
-/* A page of memory, and nothing in it yet. */
-static void *untouched(void)
-{
-	void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
 
 TEST_F(sva, the_device_uses_the_addresses_of_the_process)
 {
 	u64 on_stack[2] = { 5 };
 	long pasid = aux_create_process(self->fd);
-	u64 *heap = malloc(64), *late = untouched();
+	u64 *heap = malloc(64), *late = new_pages(1);
 
 	ASSERT_LT(0, pasid);
 	in_bss[0] = 1;
@@ -272,7 +254,7 @@ TEST_F(sva, nobody_else_can_deny_the_number)
 
 TEST_F(sva, the_number_counts_on_the_quota)
 {
-	struct limits one = allowed;
+	struct limits one = PROCESS_LIMITS(false);
 	long pasid;
 
 	container_stop(&self->container, &self->device);
@@ -546,7 +528,7 @@ FIXTURE_SETUP(sva_end)
 	int index = device_index(20, 0);
 	int fds[3];
 
-	ASSERT_EQ(0, use_processes(&allowed));
+	ASSERT_EQ(0, use_processes(&PROCESS_LIMITS(false)));
 	ASSERT_LE(0, index);
 	ASSERT_EQ(0, peer_start(&self->peer, variant->body, &index));
 	ASSERT_EQ(0, receive_fds(self->peer.socket, fds, 3));

@@ -22,10 +22,6 @@
 #define LARGE	(2ul << 20)
 #define KSM	"/sys/kernel/mm/ksm/"
 
-static const struct limits allowed = {
-	1000, 1, PASID_LAST, 65535, 65535, 16384, true, false,
-};
-
 FIXTURE(sva_memory) {
 	struct container container;
 	struct pasid_device device;
@@ -51,17 +47,8 @@ static char *small_pages(void)
 
 FIXTURE_SETUP(sva_memory)
 {
-	int index;
-
-	self->container = NO_CONTAINER;
-	self->device = NO_DEVICE;
-	ASSERT_EQ(0, use_processes(&allowed));
-	index = device_index(20, 0);
-	ASSERT_EQ(0, container_start(&self->container, &self->device, index));
-	self->pasid = aux_create_process(self->container.fd);
+	self->pasid = process_start(&self->container, &self->device, 20, false);
 	ASSERT_LT(0, self->pasid);
-	ASSERT_EQ(0, aux_attach(self->container.fd, self->pasid,
-				group_number(index)));
 	self->memory = small_pages();
 	ASSERT_NE(NULL, self->memory);
 }
@@ -73,14 +60,9 @@ FIXTURE_TEARDOWN(sva_memory)
 	write_file(KSM "run", "2");
 }
 
-#define REACHES(address) reaches(&self->device, self->pasid, address)
+#define REACHES(address) device_shares(&self->device, self->pasid, address)
 #define PEEK(address) \
 	device_peek(&self->device, self->pasid, (uintptr_t)(address))
-
-static bool reaches(struct pasid_device *device, u32 pasid, void *address)
-{
-	return device_reaches(device, pasid, (uintptr_t)address, address);
-}
 
 static u64 at(const char *memory)
 {
@@ -248,14 +230,7 @@ static bool is_swapped_out(const char *page)
 
 static bool page_goes(char *page)
 {
-	for (int i = 0; i < 100; i++) {
-		if (madvise(page, PAGE, MADV_PAGEOUT))
-			return false;
-		if (is_swapped_out(page))
-			return true;
-		usleep(10 * 1000);
-	}
-	return false;
+	return !madvise(page, PAGE, MADV_PAGEOUT) && is_swapped_out(page);
 }
 
 TEST_F(sva_memory, a_page_that_is_swapped_out)
@@ -265,7 +240,7 @@ TEST_F(sva_memory, a_page_that_is_swapped_out)
 	ASSERT_EQ(0, start_swapping());
 	ASSERT_TRUE(REACHES(self->memory));
 	value = at(self->memory);
-	ASSERT_TRUE(page_goes(self->memory));
+	ASSERT_TRUE(in_the_end(page_goes, self->memory));
 	EXPECT_EQ(NO_PAGE_FIRST_STAGE, PEEK(self->memory));
 	EXPECT_EQ(value, at(self->memory));
 	EXPECT_TRUE(READS(self->memory));

@@ -14,10 +14,6 @@
 /* What the driver of VT-d has room for, less one (PRQ_DEPTH). */
 #define QUEUE	2047
 
-static const struct limits allowed = {
-	1000, 1, PASID_LAST, 65535, 65535, 16384, true, true,
-};
-
 FIXTURE(sva_pri) {
 	struct container container;
 	struct pasid_device device;
@@ -28,18 +24,10 @@ FIXTURE(sva_pri) {
 
 FIXTURE_SETUP(sva_pri)
 {
-	int index;
-
-	self->container = NO_CONTAINER;
-	self->device = NO_DEVICE;
-	ASSERT_EQ(0, use_processes(&allowed));
-	index = device_index(20, 0);
-	ASSERT_EQ(0, container_start(&self->container, &self->device, index));
-	self->fd = self->container.fd;
-	self->group = group_number(index);
-	self->pasid = aux_create_process(self->fd);
+	self->pasid = process_start(&self->container, &self->device, 20, true);
 	ASSERT_LT(0, self->pasid);
-	ASSERT_EQ(0, aux_attach(self->fd, self->pasid, self->group));
+	self->fd = self->container.fd;
+	self->group = group_number(device_index(20, 0));
 }
 
 FIXTURE_TEARDOWN(sva_pri)
@@ -54,19 +42,10 @@ FIXTURE_TEARDOWN(sva_pri)
 
 static const u64 in_rodata[8] = { 1 };
 
-/* @count pages that are not there before they are touched. */
-static void *untouched(long count)
-{
-	void *memory = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
 TEST_F(sva_pri, a_page_never_touched_is_brought_in)
 {
 	long before = device_page_requests(&self->device);
-	u64 *page = untouched(2), value = 0x1234;
+	u64 *page = new_pages(2), value = 0x1234;
 
 	ASSERT_NE(NULL, page);
 	EXPECT_EQ(DMA_DONE, PEEK(page));
@@ -83,7 +62,7 @@ TEST_F(sva_pri, a_page_never_touched_is_brought_in)
 TEST_F(sva_pri, what_the_process_may_not_the_device_may_not)
 {
 	long before = device_page_requests(&self->device);
-	u64 *none = untouched(2);
+	u64 *none = new_pages(2);
 
 	ASSERT_NE(NULL, none);
 	/* Not there, and nothing is brought in. */
@@ -133,7 +112,7 @@ static bool stop;
 static void *map_and_unmap(void *arg)
 {
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		char *memory = untouched(16);
+		char *memory = new_pages(16);
 
 		memory[0] = 1;
 		memory[7 * PAGE] = 1;
@@ -208,7 +187,7 @@ TEST_F_TIMEOUT(sva_pri, many_requests_while_the_process_changes_its_memory, 600)
 /* Nobody waits for ever, and when there is room again all goes on. */
 TEST_F(sva_pri, a_queue_that_is_full)
 {
-	u64 *memory = untouched(3);
+	u64 *memory = new_pages(3);
 	struct outcome outcome;
 	int i;
 
@@ -230,11 +209,9 @@ TEST_F(sva_pri, a_queue_that_is_full)
 TEST_F(sva_pri, EOPNOTSUPP_unless_root_allows_page_requests)
 {
 	struct vfio_iommu_pasid_info info = { .argsz = sizeof(info) };
-	struct limits without = allowed;
 
-	without.process_space_pri = false;
 	container_stop(&self->container, &self->device);
-	ASSERT_EQ(0, use_processes(&without));
+	ASSERT_EQ(0, use_processes(&PROCESS_LIMITS(false)));
 	ASSERT_EQ(0, container_open_device(&self->container,
 					   device_index(20, 0)));
 	EXPECT_EQ(-EOPNOTSUPP, aux_create_process(self->container.fd));

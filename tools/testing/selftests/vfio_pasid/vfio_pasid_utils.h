@@ -52,6 +52,9 @@ struct limits {
 #define PASID_LIMITS(quota, min, max) \
 	((struct limits) { quota, min, max, 65535, 65535, 16384, false, false })
 #define DEFAULT_LIMITS	PASID_LIMITS(1000, 1, PASID_LAST)
+/* The same, and process spaces; with @pri also on devices that request pages. */
+#define PROCESS_LIMITS(pri) \
+	((struct limits) { 1000, 1, PASID_LAST, 65535, 65535, 16384, true, pri })
 
 enum type1 {
 	TYPE1_STOCK,	/* the kernel's */
