@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The cases that need no plan."""
 
-from docs import docs
 from install import install
 from kernels import kernels
 
-from . import client, crates, demo, initramfs, layers, lints
+from . import client, crates, demo, initramfs, layers, lints, pages
 from .builds import fresh_build, modinfo
 from .command import output_of
 from .project import SERIES, TOP
@@ -34,7 +33,7 @@ def static_cases(kind):
     return {
         **lints.CASES,
         **layers.CASES,
-        **docs.CASES,
+        **pages.CASES,
         **crates.CASES,
         **client.CASES,
         "tools/check": unit_tests,

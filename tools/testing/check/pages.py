@@ -1,43 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the pages say of other files: links lead somewhere, functions are where a page
-says, and all of it becomes HTML without a warning. scripts/check runs each of these
-functions as a case, lint/NAME; it fails with an AssertionError.
-"""
+says, and all of it becomes HTML without a warning."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[3]
-SUITE = os.environ.get("SUITE") or "trixie"
-KERNEL = os.environ.get("KERNEL") or next(
-    line.split()[1] for line in (TOP / "scripts/kernels.list").read_text().splitlines()
-    if line.startswith(f"{SUITE} "))
+from .command import Failed, output_of
+from .project import TOP
+from .sources import files, kernel_tree
+
 PATH_PAGE = "Documentation/ioctl-to-hardware.rst"
 # The kernel whose functions the pages name.
 PAGES_KERNEL = "7.3"
-CASES = {}
 
 
-def case(function):
-    CASES[f"lint/{function.__name__}"] = function
-    return function
+def names(*patterns):
+    """Of the files of the project, from its top on."""
+    return [str(file.relative_to(TOP)) for file in files(*patterns)]
 
 
-def tracked(*patterns):
-    """Files of the project, also those that are not committed yet."""
-    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *patterns],
-                          cwd=TOP, check=True, stdout=subprocess.PIPE, text=True)
-    return sorted(name for name in done.stdout.splitlines() if (TOP / name).is_file())
-
-
-@case
 def docs():
     """Sphinx, kernel-doc and rustdoc have nothing to warn of."""
-    done = subprocess.run(["scripts/docs"], cwd=TOP, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
-    assert done.returncode == 0, done.stdout
+    output_of("scripts/docs")
+
+
+def none(bad):
+    if bad:
+        raise Failed("\n".join(bad))
 
 
 # Links
@@ -84,11 +73,10 @@ def md_anchors(text):
 KINDS = {".rst": (rst_links, rst_anchors), ".md": (md_links, md_anchors)}
 
 
-@case
 def links():
     """Relative links lead to files that are there, and to headings in them."""
-    texts = {name: (TOP / name).read_text() for name in tracked("*.rst", "*.md")}
-    files, folders = set(tracked()), {str(Path(name).parent) for name in tracked()}
+    texts = {name: (TOP / name).read_text() for name in names("*.rst", "*.md")}
+    there = {place for name in names() for place in (name, str(Path(name).parent))}
     anchors = {name: KINDS[Path(name).suffix][1](text) for name, text in texts.items()}
     bad, found = [], 0
     for name, text in texts.items():
@@ -99,12 +87,13 @@ def links():
             path, _, anchor = link.partition("#")
             target = str((TOP / name).parent.joinpath(path).resolve().relative_to(TOP))
             target = target if path else name
-            if target not in files | folders:
+            if target not in there:
                 bad.append(f"{name}: there is no {target}")
             elif anchor and anchor not in anchors.get(target, ()):
                 bad.append(f"{name}: {target} has no heading #{anchor}")
-    assert found > 50, f"only {found} links were found"
-    assert not bad, "\n".join(bad)
+    if found <= 50:
+        raise Failed(f"only {found} links were found")
+    none(bad)
 
 
 # Functions
@@ -115,9 +104,7 @@ NAMED = re.compile(r"``([\w:]+(?:\(\w+\))?)\(\)``\s+\(([\w./-]+\.(?:c|h|rs))\)")
 
 def kernel_source():
     """The kernel's source, if it is of the series that the pages are about."""
-    done = subprocess.run([TOP / "scripts/kernel-tree", "--show", "source", KERNEL], check=True,
-                          stdout=subprocess.PIPE, text=True)
-    source = Path(done.stdout.strip())
+    source = kernel_tree("source")
     series = re.findall(r"^(?:VERSION|PATCHLEVEL) = (\d+)$", (source / "Makefile").read_text(),
                         re.M)
     return source if ".".join(series) == PAGES_KERNEL else None
@@ -153,12 +140,11 @@ def defines(file, name):
     return (defines_rust if file.suffix == ".rs" else defines_c)(file.read_text(), name)
 
 
-@case
 def functions():
     """Where a page names the file of a function, the file defines it; and the page that
     follows an ioctl names the file of each."""
     bad, kernel = [], kernel_source()
-    for page in tracked("Documentation/*.rst"):
+    for page in names("Documentation/*.rst"):
         text = (TOP / page).read_text()
         named = NAMED.findall(text)
         for name, path in named:
@@ -175,5 +161,9 @@ def functions():
             every = set(re.findall(r"``([\w:]+(?:\(\w+\))?)\(\)``", text))
             bad += [f"{page}: {name}() without its file"
                     for name in sorted(every - {name for name, _ in named})]
-            assert len(named) > 80, f"{page}: only {len(named)} functions were found"
-    assert not bad, "\n".join(bad)
+            if len(named) <= 80:
+                raise Failed(f"{page}: only {len(named)} functions were found")
+    none(bad)
+
+
+CASES = {"lint/docs": docs, "lint/links": links, "lint/functions": functions}
