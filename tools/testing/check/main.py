@@ -4,6 +4,7 @@
 import concurrent.futures
 import os
 
+from . import table
 from .builds import build_selftests, remove
 from .cases import static_cases
 from .guest import run_boot
@@ -64,6 +65,14 @@ class Run:
               sep="\n")
         return 0
 
+    def table(self):
+        """For all guests, of whatever kind."""
+        self.build_and_plan()
+        if not self.folder:
+            return 1
+        print(*table.printed(table.rows(self.folder / "selftests")), sep="\n")
+        return 0
+
     def all(self):
         for name, function in self.first.items():
             self.case(name, function)
@@ -99,4 +108,6 @@ def main(usage, words):
         os.environ.pop("KDIR", None)
         os.execv(TOP / "scripts/sandbox", ["sandbox", TOP / "scripts/check", *words])
     run = Run(options, os.environ.get("T") or "")
-    return run.list() if options.list else run.all()
+    if options.list:
+        return run.list()
+    return run.table() if options.table else run.all()

@@ -11,11 +11,12 @@ class Options:
 
     def __init__(self, words):
         kinds = [kind for kind in ("debug", "long") if f"--{kind}" in words]
-        if not {*words} <= {"--debug", "--long", "--first", "--list"} or len(kinds) > 1:
+        if not {*words} <= {"--debug", "--long", "--first", "--list", "--table"} or len(kinds) > 1:
             sys.exit("check: unknown option; scripts/check --help")
         self.kind = kinds[0] if kinds else "stock"
         self.first = "--first" in words
         self.list = "--list" in words
+        self.table = "--table" in words
 
     @property
     def kernel(self):

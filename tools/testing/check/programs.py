@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which cases the programs of the selftests have."""
+"""The programs of the selftests, and which cases they have."""
 
 import re
 import subprocess
 
 from .command import Failed
 from .project import SELFTESTS
+
+
+def sources(folder=SELFTESTS):
+    """The file of each program: in a folder by its concept, and with a main of the harness."""
+    return {file.stem: file for file in sorted(folder.glob("*/*.c"))
+            if "\nTEST_HARNESS_MAIN" in file.read_text()}
 
 
 def cases_of(program):

@@ -27,9 +27,10 @@ class OptionsTest(unittest.TestCase):
                              (kind, kernel, logs))
 
     def test_flags(self):
-        self.assertEqual([(Options(words).first, Options(words).list)
-                          for words in ([], ["--first"], ["--list", "--long"])],
-                         [(False, False), (True, False), (False, True)])
+        self.assertEqual([(options.first, options.list, options.table) for options in map(
+            Options, ([], ["--first"], ["--list", "--long"], ["--table"]))],
+            [(False, False, False), (True, False, False), (False, True, False),
+             (False, False, True)])
 
     def test_unknown(self):
         for words in (["--fast"], ["--debug", "--long"], [""]):
