@@ -41,7 +41,7 @@ use crate::{
     space::{
         attachment::{Attached, AttachedPlace, AttachmentKey, Attachments, OpenDevice},
         own::OwnMapping,
-        window::Wish,
+        window::WindowRequest,
         Space,
         SpacePlace,
         Spaces, //
@@ -513,17 +513,17 @@ impl Caller<'_> {
         Ok(())
     }
 
-    /// Narrows the container's own address space to what `wish` can be granted of it: returns the
-    /// window, and the page sizes that can be mapped there.
+    /// Narrows the container's own address space to what `request` can be granted of it: returns
+    /// the window, and the page sizes that can be mapped there.
     ///
     /// # Errors
     ///
-    /// `ERANGE` if nothing of the wish is left; those of [`Stock::setup`] and
+    /// `ERANGE` if nothing of the request is left; those of [`Stock::setup`] and
     /// [`Caller::check_alive`].
-    pub(crate) fn setup(&self, wish: Wish) -> Result<(Interval, u64)> {
+    pub(crate) fn setup(&self, request: WindowRequest) -> Result<(Interval, u64)> {
         let mut granted = Err(ENODEV);
         let done = self.0.stock.setup(|own| {
-            let window = wish.within(own.aperture, smallest_page(own.page_sizes))?;
+            let window = request.within(own.aperture, smallest_page(own.page_sizes))?;
             granted = Ok((window, own.page_sizes));
             Ok(window)
         });

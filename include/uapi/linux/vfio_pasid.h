@@ -220,9 +220,9 @@ struct vfio_iommu_register_memory {
  *         VFIO_AUX_PROCESS, alone: the space is the address space of the process
  * @pasid: in with VFIO_AUX_FIXED_PASID; out: the name of the space
  * @reserved: 0
- * @iova_start: in: start of the IOVA window wished for, in bytes; out: granted
+ * @iova_start: in: start of the requested IOVA window, in bytes; out: granted
  * @iova_size: in: its size in bytes, or 0 (and @iova_start 0) for all there is;
- *             out: granted, the largest page-aligned part of the wish that the
+ *             out: granted, the largest page-aligned part of the request that the
  *             IOMMU can serve
  * @pgsize_bitmap: out: the page sizes that the space can map
  *
@@ -243,7 +243,7 @@ struct vfio_iommu_register_memory {
  *
  * Errors:
  *
- *   EINVAL      the wish wraps around, or has a start and no size; FIXED:
+ *   EINVAL      the request wraps around, or has a start and no size; FIXED:
  *               VFIO_AUX_OWN_SPACE; PROCESS: also FIXED, or a window
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
  *               no address spaces for them; PROCESS: no open device has
@@ -255,7 +255,7 @@ struct vfio_iommu_register_memory {
  *               has the space already, or the process holds its number for
  *               something else; the number is taken on the device's group by
  *               someone else; the device is being reset
- *   ERANGE      nothing of the wish can be served; FIXED: the number is wider
+ *   ERANGE      nothing of the request can be served; FIXED: the number is wider
  *               than a group of the container can use; PROCESS: than the device
  *   ENOSPC      the quota or the range of numbers is used up; PROCESS: also the
  *               host's numbers that the device can use
@@ -507,9 +507,9 @@ struct vfio_iommu_aux_info {
  * struct vfio_iommu_setup - VFIO_IOMMU_SETUP
  * @argsz: size of the structure
  * @flags: 0
- * @iova_start: in: start of the IOVA window wished for, in bytes; out: granted
+ * @iova_start: in: start of the requested IOVA window, in bytes; out: granted
  * @iova_size: in: its size in bytes, or 0 (and @iova_start 0) for all there is;
- *             out: granted, the largest page-aligned part of the wish that there
+ *             out: granted, the largest page-aligned part of the request that there
  *             is
  * @pgsize_bitmap: out: the page sizes that can be mapped
  *
@@ -520,8 +520,8 @@ struct vfio_iommu_aux_info {
  *
  * Errors:
  *
- *   EINVAL      the wish wraps around, or has a start and no size
- *   ERANGE      nothing of the wish is there
+ *   EINVAL      the request wraps around, or has a start and no size
+ *   ERANGE      nothing of the request is there
  *   EBUSY       something is mapped outside of the window
  *   EOPNOTSUPP  no group of the container has an IOMMU
  *   ENOMEM      no memory

@@ -31,7 +31,7 @@ use crate::{
         aux::AuxSpace,
         mapping::MappingPlace,
         own::{check_alignment, OwnMapping, SpaceName},
-        window::Wish,
+        window::WindowRequest,
         Space,
         SpacePlace, //
     }, //
@@ -138,7 +138,7 @@ pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<
     if create.flags & VFIO_AUX_PROCESS != 0 {
         return create_process_space(caller, create);
     }
-    let wish = Wish::new(create.iova_start, create.iova_size)?;
+    let request = WindowRequest::new(create.iova_start, create.iova_size)?;
     let fixed = (create.flags & VFIO_AUX_FIXED_PASID != 0)
         .then(|| SpaceName::new(create.pasid).aux())
         .transpose()?;
@@ -149,7 +149,7 @@ pub(crate) fn aux_create(caller: &Caller<'_>, create: &mut AuxCreate) -> Result<
         (group.clone(), width)
     };
     let usable = PasidRange::of_width(width);
-    let space = AuxSpace::new(caller.vmm(), &group, wish, || {
+    let space = AuxSpace::new(caller.vmm(), &group, request, || {
         let vmm = caller.vmm().arc();
         let Some(fixed) = fixed else {
             return PasidInUse::new(vmm, usable)
@@ -287,8 +287,8 @@ impl AuxUnmap {
 
 /// VFIO_IOMMU_SETUP.
 pub(crate) fn setup(caller: &Caller<'_>, setup: &mut Setup) -> Result {
-    let wish = Wish::new(setup.iova_start, setup.iova_size)?;
-    let (window, page_sizes) = caller.setup(wish)?;
+    let request = WindowRequest::new(setup.iova_start, setup.iova_size)?;
+    let (window, page_sizes) = caller.setup(request)?;
     setup.iova_start = window.start();
     setup.iova_size = window.size();
     setup.pgsize_bitmap = page_sizes;

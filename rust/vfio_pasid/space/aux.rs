@@ -12,7 +12,7 @@ use kernel::{
 
 use super::{
     mapping::{Mapping, MappingPlace, Mappings, Totals},
-    window::{Window, Wish}, //
+    window::{Window, WindowRequest}, //
 };
 use crate::{
     counters::{Counted, Kind},
@@ -78,18 +78,18 @@ impl AuxSpace {
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the group has no PASID-capable device, or several; `ERANGE` if nothing of
-    /// `wish` can be served; those of [`Domain::new`] and `pasid`.
+    /// `request` can be served; those of [`Domain::new`] and `pasid`.
     pub(crate) fn new(
         vmm: &VfioMmRef,
         group: &Group,
-        wish: Wish,
+        request: WindowRequest,
         pasid: impl FnOnce() -> Result<PasidInUse<VfioMm>>,
     ) -> Result<Arc<Self>> {
         let domain = group
             .with_pasid_device(|device, _| Domain::new(device))
             .ok_or_else(eopnotsupp)??;
         let reserved = reserved_regions(group)?;
-        let window = Window::negotiate(wish, domain.aperture()?, domain.page(), &reserved)?;
+        let window = Window::negotiate(request, domain.aperture()?, domain.page(), &reserved)?;
         let domain = Arc::new(domain, GFP_KERNEL_ACCOUNT)?;
         let pasid = pasid()?;
         let number = pasid.number();

@@ -6,17 +6,17 @@ use kernel::prelude::*;
 
 use crate::interval::Interval;
 
-/// What a user wishes for.
+/// The window that a user wants.
 #[derive(Clone, Copy)]
-pub(crate) enum Wish {
+pub(crate) enum WindowRequest {
     /// All there is.
     Everything,
     /// That much.
     Part(Interval),
 }
 
-impl Wish {
-    /// Reads a wish from `start` and `size` in bytes; size 0 with start 0 is everything.
+impl WindowRequest {
+    /// Reads a request from `start` and `size` in bytes; size 0 with start 0 is everything.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Wish {
         }
     }
 
-    /// The largest part of the wish that is aligned to `page` (bytes, a power of two) and fits
+    /// The largest part of the request that is aligned to `page` (bytes, a power of two) and fits
     /// into `aperture`.
     ///
     /// # Errors
@@ -53,19 +53,19 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Grants the largest part of `wish` that is aligned to `page` (bytes, a power of two) and
+    /// Grants the largest part of `request` that is aligned to `page` (bytes, a power of two) and
     /// fits into `aperture`; what it has of `reserved` becomes holes.
     ///
     /// # Errors
     ///
-    /// `ERANGE` if nothing of the wish fits; `ENOMEM`.
+    /// `ERANGE` if nothing of the request fits; `ENOMEM`.
     pub(crate) fn negotiate(
-        wish: Wish,
+        request: WindowRequest,
         aperture: Interval,
         page: u64,
         reserved: &[Interval],
     ) -> Result<Self> {
-        let interval = wish.within(aperture, page)?;
+        let interval = request.within(aperture, page)?;
 
         // Sorted by insertion: there are a handful, and objtool stumbles over core's sort.
         let mut found: KVec<Interval> = KVec::with_capacity(reserved.len(), GFP_KERNEL_ACCOUNT)?;
@@ -128,8 +128,8 @@ mod tests {
 
     /// What is granted of an aperture that begins at 0.
     fn granted(start: u64, size: u64, last: u64) -> Result<(u64, u64)> {
-        let wish = Wish::new(start, size)?;
-        let window = Window::negotiate(wish, region(0, last), 4096, &[])?;
+        let request = WindowRequest::new(start, size)?;
+        let window = Window::negotiate(request, region(0, last), 4096, &[])?;
         Ok((window.interval().start(), window.interval().size()))
     }
 
@@ -182,8 +182,8 @@ mod tests {
             region(0x2800, 0x2900),
             region(0, 0xfff),
         ];
-        let (wish, aperture) = (Wish::new(0x1000, 1 << 32)?, region(0, APERTURE));
-        let window = Window::negotiate(wish, aperture, 4096, &reserved)?;
+        let (request, aperture) = (WindowRequest::new(0x1000, 1 << 32)?, region(0, APERTURE));
+        let window = Window::negotiate(request, aperture, 4096, &reserved)?;
         let holes = [region(0x2000, 0x3fff), region(0xfee0_0000, 0xfeef_ffff)];
         assert!(window.holes() == holes);
         assert!(window.allows(&reserved));

@@ -22,7 +22,7 @@ use crate::{
 const PAGE: u64 = 0x1000;
 /// The address that the story is about; what is where matters more than which it is.
 const IOVA: u64 = 0x10_0000;
-/// The window that the second space wishes for.
+/// The window that the second space requests.
 const WINDOW: Iovas = Iovas {
     start: IOVA,
     size: 0x10_0000,
@@ -120,8 +120,8 @@ fn create(
     })?;
     let granted = space.window();
     ensure!(
-        window.is_none_or(|wish| wish == granted),
-        "wished for {window:x?}, got {granted:x?}"
+        window.is_none_or(|request| request == granted),
+        "requested {window:x?}, got {granted:x?}"
     );
     space.attach(group)?;
     attached_to(&space, &[group])?;
@@ -132,7 +132,7 @@ fn create(
             "attached to group {group}, serves {:#x} to {:#x}{}",
             granted.start,
             last.context("the window wraps around")?,
-            window.map_or("", |_| ", as wished")
+            window.map_or("", |_| ", as requested")
         ),
     );
     Ok((pasid, space))

@@ -25,7 +25,7 @@ pub struct Iovas {
 }
 
 impl Iovas {
-    /// As a wish for a window: all there is.
+    /// As a request for a window: all there is.
     pub(crate) const ALL: Self = Self { start: 0, size: 0 };
 }
 
@@ -35,7 +35,7 @@ pub struct AuxOptions {
     /// A number that this process holds and that shall name the space. While it does, the number
     /// cannot be freed: destroy the space before you drop its [`crate::Pasid`].
     pub pasid: Option<u32>,
-    /// The window wished for: the part of the IO address space that will be used.
+    /// The requested window: the part of the IO address space that will be used.
     pub window: Option<Iovas>,
 }
 
@@ -79,7 +79,7 @@ impl AuxSpace {
         self.space.pasid()
     }
 
-    /// The window that was granted: the largest page-aligned part of the wish that the IOMMU can
+    /// The window that was granted: the largest page-aligned part of the request that the IOMMU can
     /// serve.
     pub fn window(&self) -> Iovas {
         self.window

@@ -217,19 +217,19 @@ impl Container {
     }
 
     /// Narrows the container's own IO address space, that of `VFIO_IOMMU_MAP_DMA`, to the largest
-    /// page-aligned part of `wish` that there is, by default all. It cannot be widened again.
+    /// page-aligned part of `request` that there is, by default all. It cannot be widened again.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the wish wraps around, or has a start and no size; `ERANGE` if nothing of it is
-    /// there; `EBUSY` if something outside of it is mapped; `EOPNOTSUPP` if no group of the
+    /// `EINVAL` if the request wraps around, or has a start and no size; `ERANGE` if nothing of it
+    /// is there; `EBUSY` if something outside of it is mapped; `EOPNOTSUPP` if no group of the
     /// container has an IOMMU; `ENOMEM`; and what every ioctl may return (see
     /// [`Container::alloc_pasid`]).
-    pub fn setup_window(&self, wish: Option<Iovas>) -> Result<OwnWindow> {
-        let wish = wish.unwrap_or(Iovas::ALL);
+    pub fn setup_window(&self, request: Option<Iovas>) -> Result<OwnWindow> {
+        let request = request.unwrap_or(Iovas::ALL);
         let mut setup = uapi::Setup {
-            iova_start: wish.start,
-            iova_size: wish.size,
+            iova_start: request.start,
+            iova_size: request.size,
             ..uapi::Setup::default()
         };
         sys::setup(self.as_fd(), &mut setup)?;

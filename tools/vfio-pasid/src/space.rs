@@ -15,7 +15,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Creates it. `create` is the wish, and what was granted.
+    /// Creates it. `create` is the request, and what was granted.
     pub(crate) fn new(container: Container, create: &mut uapi::AuxCreate) -> Result<Self> {
         sys::aux_create(container.as_fd(), create)?;
         Ok(Self {

@@ -206,7 +206,7 @@ pub(crate) fn unregister_memory(container: BorrowedFd<'_>, vaddr: u64, size: u64
     named("VFIO_IOMMU_UNREGISTER_MEMORY", result).map(drop)
 }
 
-/// `create` is the wish, and what was granted.
+/// `create` is the request, and what was granted.
 pub(crate) fn aux_create(container: BorrowedFd<'_>, create: &mut AuxCreate) -> Result<()> {
     create.argsz = size_of::<AuxCreate>() as u32;
     // SAFETY: The structure is ours, and argsz is its size.
@@ -345,7 +345,7 @@ pub(crate) fn aux_info(
     Ok(answer)
 }
 
-/// `setup` is the wish, and what was granted.
+/// `setup` is the request, and what was granted.
 pub(crate) fn setup(container: BorrowedFd<'_>, setup: &mut Setup) -> Result<()> {
     setup.argsz = size_of::<Setup>() as u32;
     // SAFETY: The structure is ours, and argsz is its size.

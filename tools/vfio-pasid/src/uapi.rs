@@ -127,7 +127,7 @@ pub struct AuxCreate {
     pub pasid: u32,
     /// 0.
     pub reserved: u32,
-    /// In: start of the window wished for; out: granted.
+    /// In: start of the requested window; out: granted.
     pub iova_start: u64,
     /// In: its size in bytes, or 0 for all there is; out: granted.
     pub iova_size: u64,
@@ -282,7 +282,7 @@ pub struct Setup {
     pub argsz: u32,
     /// 0.
     pub flags: u32,
-    /// In: start of the window wished for; out: granted.
+    /// In: start of the requested window; out: granted.
     pub iova_start: u64,
     /// In: its size in bytes, or 0 for all there is; out: granted.
     pub iova_size: u64,

@@ -490,7 +490,7 @@ TEST_F(aux, a_wish_is_cut_to_what_can_be_served)
 {
 	static const struct {
 		u64 start, size, granted_start, granted_size;
-	} wishes[] = {
+	} requests[] = {
 		{ PAGE, PAGE, PAGE, PAGE },
 		{ 0, 1ull << 32, 0, 1ull << 32 },
 		{ PAGE + 1, 2 * PAGE, 2 * PAGE, PAGE },
@@ -499,11 +499,11 @@ TEST_F(aux, a_wish_is_cut_to_what_can_be_served)
 	};
 	struct vfio_iommu_aux_create create;
 
-	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
-		ASSERT_EQ(0, aux_create_window(self->fd, wishes[i].start,
-					       wishes[i].size, &create));
-		ASSERT_EQ(wishes[i].granted_start, create.iova_start);
-		ASSERT_EQ(wishes[i].granted_size, create.iova_size);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		ASSERT_EQ(0, aux_create_window(self->fd, requests[i].start,
+					       requests[i].size, &create));
+		ASSERT_EQ(requests[i].granted_start, create.iova_start);
+		ASSERT_EQ(requests[i].granted_size, create.iova_size);
 	}
 	ASSERT_EQ(0, aux_create_window(self->fd, 0, UINT64_MAX, &create));
 	ASSERT_EQ(aperture(), create.iova_size);

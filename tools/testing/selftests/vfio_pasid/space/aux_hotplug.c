@@ -146,7 +146,7 @@ static int behind_the_port(void)
 	return -ENXIO;
 }
 
-/* VFIO's wish that the device be closed. */
+/* VFIO's request that the device be closed. */
 static int request_event(int device)
 {
 	int event = eventfd(0, EFD_CLOEXEC);

@@ -227,9 +227,9 @@ TEST_F(setup, what_is_granted_is_what_there_is)
 {
 	const u64 end = self->end;
 	const struct {
-		u64 start, size;	/* the wish */
+		u64 start, size;	/* the request */
 		u64 granted, behind;
-	} wishes[] = {
+	} requests[] = {
 		{ 16 * MB, 32 * MB, 16 * MB, 48 * MB },
 		{ 0, PAGE, 0, PAGE },
 		{ 5 * PAGE, PAGE, 5 * PAGE, 6 * PAGE },
@@ -254,28 +254,28 @@ TEST_F(setup, what_is_granted_is_what_there_is)
 		{ HOLE - MB, MB, HOLE - MB, HOLE },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		struct vfio_iommu_setup granted;
 		struct own_space left;
 		u64 first, last;
 
-		ASSERT_EQ(0, do_setup(self->fd, wishes[i].start, wishes[i].size,
+		ASSERT_EQ(0, do_setup(self->fd, requests[i].start, requests[i].size,
 				      &granted)) {
-			TH_LOG("wish %zu", i);
+			TH_LOG("request %zu", i);
 		}
-		ASSERT_EQ(wishes[i].granted, granted.iova_start) {
-			TH_LOG("wish %zu", i);
+		ASSERT_EQ(requests[i].granted, granted.iova_start) {
+			TH_LOG("request %zu", i);
 		}
-		ASSERT_EQ(wishes[i].behind,
+		ASSERT_EQ(requests[i].behind,
 			  granted.iova_start + granted.iova_size) {
-			TH_LOG("wish %zu", i);
+			TH_LOG("request %zu", i);
 		}
 		ASSERT_EQ(self->all.page_sizes, granted.pgsize_bitmap);
 
-		left = within(&self->all, wishes[i].granted,
-			      wishes[i].behind - 1);
+		left = within(&self->all, requests[i].granted,
+			      requests[i].behind - 1);
 		ASSERT_TRUE(is_now(self->fd, &left)) {
-			TH_LOG("wish %zu", i);
+			TH_LOG("request %zu", i);
 		}
 		/* MAP_DMA obeys, at both ends. */
 		first = first_of(&left);
@@ -431,7 +431,7 @@ TEST_F(setup, ERANGE_if_nothing_of_the_wish_is_there)
 {
 	const struct {
 		u64 start, size;
-	} wishes[] = {
+	} requests[] = {
 		/* in the hole */
 		{ HOLE, MB }, { HOLE, PAGE }, { BEHIND_HOLE - PAGE, PAGE },
 		{ HOLE + PAGE, 3 * PAGE },
@@ -445,10 +445,10 @@ TEST_F(setup, ERANGE_if_nothing_of_the_wish_is_there)
 		{ self->end - 1, MB },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
-		ASSERT_EQ(-ERANGE, narrow(self->fd, wishes[i].start,
-					  wishes[i].size)) {
-			TH_LOG("wish %zu", i);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		ASSERT_EQ(-ERANGE, narrow(self->fd, requests[i].start,
+					  requests[i].size)) {
+			TH_LOG("request %zu", i);
 		}
 		ASSERT_TRUE(is_now(self->fd, &self->all));
 	}
@@ -524,13 +524,13 @@ TEST_F(setup, argsz_too_short_is_EINVAL)
 
 TEST_F(setup, argsz_of_a_larger_structure_is_fine)
 {
-	struct vfio_iommu_setup *wish = before_hole(sizeof(*wish));
+	struct vfio_iommu_setup *request = before_hole(sizeof(*request));
 
-	*wish = good.argument.setup;
-	wish->argsz = UINT32_MAX;
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, wish));
-	ASSERT_EQ(UINT32_MAX, wish->argsz);
-	ASSERT_EQ(16 * MB, wish->iova_start);
+	*request = good.argument.setup;
+	request->argsz = UINT32_MAX;
+	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, request));
+	ASSERT_EQ(UINT32_MAX, request->argsz);
+	ASSERT_EQ(16 * MB, request->iova_start);
 }
 
 TEST_F(setup, any_flag_is_EINVAL)
@@ -541,11 +541,11 @@ TEST_F(setup, any_flag_is_EINVAL)
 
 TEST_F(setup, results_are_not_looked_at)
 {
-	struct vfio_iommu_setup wish = good.argument.setup;
+	struct vfio_iommu_setup request = good.argument.setup;
 
-	wish.pgsize_bitmap = UINT64_MAX;
-	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, &wish));
-	ASSERT_EQ(self->all.page_sizes, wish.pgsize_bitmap);
+	request.pgsize_bitmap = UINT64_MAX;
+	ASSERT_EQ(0, call(self->fd, VFIO_IOMMU_SETUP, &request));
+	ASSERT_EQ(self->all.page_sizes, request.pgsize_bitmap);
 }
 
 TEST_F(setup, bad_pointers_are_EFAULT)

@@ -386,14 +386,15 @@ static bool is_page_aligned(u64 value)
 	return !(value % PAGE);
 }
 
-/* A window was wished for, and one was granted: [start, start + size). */
-static bool can_be_granted(u64 wished, u64 wished_size, u64 start, u64 size)
+/* A window was requested, and one was granted: [start, start + size). */
+static bool can_be_granted(u64 requested, u64 requested_size, u64 start,
+			   u64 size)
 {
 	u64 last = start + size - 1;
 
 	return size && last >= start && is_page_aligned(start) &&
-	       is_page_aligned(size) && start >= wished &&
-	       (!wished_size || last <= wished + wished_size - 1);
+	       is_page_aligned(size) && start >= requested &&
+	       (!requested_size || last <= requested + requested_size - 1);
 }
 
 static bool are_entries(const struct vfio_iommu_aux_info *info)
