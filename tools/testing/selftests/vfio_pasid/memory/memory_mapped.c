@@ -76,12 +76,29 @@ TEST_F(memory_mapped, only_the_last_reference_is_EBUSY)
 	ASSERT_EQ(0, unregister(self->fd, self->memory));
 	ASSERT_EQ(-EBUSY, unregister(self->fd, self->memory));
 	ASSERT_EQ(-EBUSY, unregister(self->fd, self->memory));
+	/* It is still there to be mapped. */
+	ASSERT_EQ(0, aux_map(self->fd, self->space, ACCESS, self->memory,
+			     4 * IOVA, PAGE));
 	/* One more and one less again. */
 	ASSERT_EQ(0, register_pages(self->fd, 0, self->memory, 0, PAGES));
 	ASSERT_EQ(0, unregister(self->fd, self->memory));
 	ASSERT_EQ(-EBUSY, unregister(self->fd, self->memory));
-	ASSERT_EQ(PAGES * PAGE, aux_unmap_all(self->fd, self->space));
+	ASSERT_EQ((PAGES + 1) * PAGE, aux_unmap_all(self->fd, self->space));
 	ASSERT_EQ(0, unregister(self->fd, self->memory));
+	ASSERT_TRUE(holds(&self->before, 0, 0));
+}
+
+TEST_F(memory_mapped, a_mapping_counts_on_its_own_range)
+{
+	char *others = new_pages(PAGES);
+
+	ASSERT_EQ(0, register_pages(self->fd, 0, others, 0, PAGES));
+	ASSERT_EQ(0, aux_map(self->fd, self->space, VFIO_AUX_MAP_READ, others,
+			     IOVA, PAGE));
+	ASSERT_EQ(-EBUSY, unregister(self->fd, others));
+	ASSERT_EQ(0, unregister(self->fd, self->memory));
+	ASSERT_EQ(0, aux_destroy(self->fd, self->space));
+	ASSERT_EQ(0, unregister(self->fd, others));
 	ASSERT_TRUE(holds(&self->before, 0, 0));
 }
 

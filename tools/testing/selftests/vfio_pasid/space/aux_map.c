@@ -872,70 +872,6 @@ TEST_F(aux_map, a_thousand_steps_agree_with_a_model)
 	ASSERT_LT(0, view(self->fd, self->pasid).count);
 }
 
-/* A mapping counts on its range of memory. */
-
-#define UNREGISTER(memory)						\
-	unregister_memory(self->fd, memory, PAGES * PAGE)
-
-TEST_F(aux_map, EBUSY_if_memory_to_unregister_is_mapped)
-{
-	ASSERT_EQ(0, MAP_PAGES(0, 1, READ));
-	ASSERT_EQ(0, MAP_PAGES(8, 8, READ_WRITE));
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->memory));
-	/* The other range is none of their business. */
-	ASSERT_EQ(0, UNREGISTER(self->constant));
-	ASSERT_EQ(PAGE, UNMAP_PAGES(0, 1));
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->memory));
-	ASSERT_EQ(-EEXIST, MAP_PAGES(8, 1, READ));
-	ASSERT_EQ(8 * PAGE, UNMAP_PAGES(8, 8));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
-	ASSERT_EQ(-ENOENT, UNREGISTER(self->memory));
-}
-
-TEST_F(aux_map, a_mapping_counts_on_its_own_range)
-{
-	ASSERT_EQ(0, aux_map(self->fd, self->pasid, READ, self->constant, IOVA,
-			     PAGE));
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->constant));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
-	ASSERT_EQ(0, aux_destroy(self->fd, self->pasid));
-	ASSERT_EQ(0, UNREGISTER(self->constant));
-}
-
-TEST_F(aux_map, only_the_last_reference_to_memory_is_busy)
-{
-	ASSERT_EQ(0, register_memory(self->fd, 0, self->memory, PAGES * PAGE));
-	ASSERT_EQ(0, MAP_PAGES(0, 1, READ));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->memory));
-	/* It is still there to be mapped. */
-	ASSERT_EQ(0, MAP_PAGES(1, 1, READ));
-	ASSERT_EQ(2 * PAGE, aux_unmap_all(self->fd, self->pasid));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
-	ASSERT_EQ(-ENOENT, UNREGISTER(self->memory));
-}
-
-TEST_F(aux_map, memory_is_busy_for_each_container_by_itself)
-{
-	struct container other;
-	long pasid;
-
-	ASSERT_EQ(0, container_open(&other, device_index(20, 1)));
-	ASSERT_EQ(0, register_memory(other.fd, 0, self->memory, PAGES * PAGE));
-	ASSERT_EQ(0, MAP_PAGES(0, 1, READ));
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->memory));
-	ASSERT_EQ(0, unregister_memory(other.fd, self->memory, PAGES * PAGE));
-	ASSERT_EQ(0, register_memory(other.fd, 0, self->memory, PAGES * PAGE));
-	pasid = aux_create(other.fd);
-	ASSERT_LT(0, pasid);
-	ASSERT_EQ(0, aux_map(other.fd, pasid, READ, self->memory, IOVA, PAGE));
-	ASSERT_EQ(PAGE, aux_unmap_all(self->fd, self->pasid));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
-	ASSERT_EQ(-EBUSY, unregister_memory(other.fd, self->memory,
-					    PAGES * PAGE));
-	container_close(&other);
-}
-
 /* AUX_INFO. */
 
 TEST_F(aux_map, info_reports_each_mapping)
@@ -1140,7 +1076,8 @@ TEST_F(aux_map, ten_thousand_mappings)
 	ASSERT_EQ(MANY + 1, info->count);
 	ASSERT_TRUE(are_many(info->entries + 1, self->memory));
 
-	ASSERT_EQ(-EBUSY, UNREGISTER(self->memory));
+	ASSERT_EQ(-EBUSY, unregister_memory(self->fd, self->memory,
+					    PAGES * PAGE));
 	ASSERT_EQ(0, aux_destroy(self->fd, self->pasid));
 	ASSERT_EQ(0, count_of("mappings"));
 	ASSERT_EQ(0, UNREGISTER(self->memory));
