@@ -1080,7 +1080,7 @@ TEST_F(aux_map, ten_thousand_mappings)
 					    PAGES * PAGE));
 	ASSERT_EQ(0, aux_destroy(self->fd, self->pasid));
 	ASSERT_EQ(0, count_of("mappings"));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
+	ASSERT_EQ(0, unregister_memory(self->fd, self->memory, PAGES * PAGE));
 }
 
 TEST_F(aux_map, ten_thousand_mappings_go_one_by_one)
@@ -1094,7 +1094,7 @@ TEST_F(aux_map, ten_thousand_mappings_go_one_by_one)
 	}
 	ASSERT_EQ(0, aux_unmap_all(self->fd, self->pasid));
 	ASSERT_EQ(0, count_of("mappings"));
-	ASSERT_EQ(0, UNREGISTER(self->memory));
+	ASSERT_EQ(0, unregister_memory(self->fd, self->memory, PAGES * PAGE));
 }
 
 TEST_HARNESS_MAIN
