@@ -246,9 +246,9 @@ struct vfio_iommu_register_memory {
  *   EINVAL      the request wraps around, or has a start and no size; FIXED:
  *               VFIO_AUX_OWN_SPACE; PROCESS: also FIXED, or a window
  *   EOPNOTSUPP  no group of the container can use PASIDs; the IOMMU driver has
- *               no address spaces for them; PROCESS: no open device has
- *               VFIO_PASID_CAP_SVA, or the IOMMU driver refuses although it
- *               has (AMD without amd_iommu=pgtbl_v2)
+ *               no address spaces for them; PROCESS: of the open devices that
+ *               can use PASIDs, none has VFIO_PASID_CAP_SVA, or the IOMMU
+ *               driver refuses (AMD without amd_iommu=pgtbl_v2)
  *   ENODEV      PROCESS: no device is open that can use PASIDs
  *   ENOENT      FIXED: the process does not hold the number
  *   EBUSY       FIXED: the number has a space already; PROCESS: the container

@@ -273,7 +273,7 @@ def wait_rows(v):
     ours = sum(count for taker, count in v["waits"].items() if is_lock_of_ours(taker))
     yield Row("waits for a lock of ours, two processes on two processors", ours, 0, kind="at most",
               others={"for the kernel's": sum(v["waits"].values()) - ours})
-    yield Row("AUX_MAP+UNMAP 4K beside a process that unmaps, which is attached",
+    yield Row("nanoseconds of AUX_MAP+UNMAP 4K beside an attached process that unmaps",
               v["beside.attached"], None, v["beside.plain"], "the same, not attached")
     for name, spent in v.items():
         if name.startswith("wall."):

@@ -9,9 +9,9 @@ from .project import SELFTESTS
 
 
 def sources(folder=SELFTESTS):
-    """The file of each program: in a folder by its concept, and with a main of the harness."""
+    """The file of each program: in a folder by its concept, and with the harness."""
     return {file.stem: file for file in sorted(folder.glob("*/*.c"))
-            if "\nTEST_HARNESS_MAIN" in file.read_text()}
+            if "#include <kselftest_harness.h>" in file.read_text()}
 
 
 def cases_of(program):

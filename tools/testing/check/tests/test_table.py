@@ -16,7 +16,7 @@ class TableTest(WithFolder):
         self.boot_file("a", "run p", "run script")
         self.boot_file("debug", "kernel debug", "run p p.two")
         (self.folder / "concept").mkdir()
-        (self.folder / "concept/p.c").write_text("int first;\nTEST_HARNESS_MAIN\n")
+        (self.folder / "concept/p.c").write_text("#include <kselftest_harness.h>\nint first;\n")
         (self.folder / "concept/shared.c").write_text("int second;\n")
 
     def mutant(self, name, kills):
@@ -26,7 +26,7 @@ class TableTest(WithFolder):
         return {row.name: row.cells() for row in rows(
             self.folder, self.folder, self.folder, sources(self.folder))}
 
-    def test_a_program_has_a_main_of_the_harness(self):
+    def test_a_program_includes_the_harness(self):
         self.assertEqual(sources(self.folder), {"p": self.folder / "concept/p.c"})
 
     def test_lines_and_cases_of_all_guests(self):

@@ -11,6 +11,7 @@ cd "$(dirname "$0")" || exit 1
 
 trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|DMAR: .*Error|blocked for more|suspected memory leaks'
 allowed='^$'
+mark='tests: the log was read up to here'
 kmemleak=/sys/kernel/debug/kmemleak
 beside=
 in_use=/sys/kernel/debug/vfio_pasid/in_use
@@ -153,9 +154,16 @@ unload() {
 	done
 }
 
+# The kernel's log is a ring: if the first line is gone, so may be what matters.
+mark_the_log() {
+	echo "$mark" >/dev/kmsg
+}
+
 # Prints the new messages of the kernel from where it found something wrong.
 look_at_the_log() {
 	dmesg -c >/tmp/log
+	mark_the_log
+	grep -qF "$mark" /tmp/log || echo 'the kernel said more than its log can hold'
 	if grep -E "$trouble" /tmp/log | grep -qvE "$allowed"; then
 		grep -E -A 50 "$trouble" /tmp/log
 	fi
@@ -205,6 +213,8 @@ expect_no_trouble() {
 	[ -z "$log" ] || die "trouble before any program ran: $log"
 }
 
+echo on >/proc/sys/kernel/printk_devkmsg
+mark_the_log
 expect_no_trouble
 # shellcheck disable=SC1091 # written for each run
 . ./plan.setup
