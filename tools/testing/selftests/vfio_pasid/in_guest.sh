@@ -9,7 +9,7 @@
 # silent or misjudge what comes after; and no memory may be lost.
 cd "$(dirname "$0")" || exit 1
 
-trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|DMAR: .*Error|blocked for more|suspected memory leaks'
+trouble='WARNING|\<BUG\>|Oops|Call Trace|circular|refcount_t|detected stall|DMAR: .*Error|QI HEAD|blocked for more|suspected memory leaks'
 allowed='^$'
 mark='tests: the log was read up to here'
 kmemleak=/sys/kernel/debug/kmemleak
@@ -47,7 +47,7 @@ huge() {
 
 # allow REGEX: messages of the kernel that the tests provoke.
 allow() {
-	allowed="$allowed|$1"
+	allowed="$allowed|$*"
 }
 
 # beside COMMAND...: runs beside each program. It goes on by itself, and prints a line
