@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What numbers cost, and how that grows with those that are held. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "count.h"
 
 #define TIMES	200
+/* Of many processes, so many look themselves up. */
+#define LOOKERS	25
 
 static const char *const names[] = { "ours", "2020", "ida" };
 
@@ -183,65 +182,50 @@ void count_numbers(void)
 
 /* Lookups */
 
-static void be_found(int index)
+/* A process that is in use, and looks itself up when it is asked to. */
+static void look_when_asked(int socket, void *arg)
 {
-	int bench = bench_open(index);
+	int bench = bench_open(0);
+	long who;
 
+	(void)arg;
 	bench_run(bench, BENCH_OURS, BENCH_GET, 1, 0, 0, 0);
 	bench_run(bench, BENCH_2020, BENCH_GET, 1, 0, 0, 0);
+	say(socket, 0);
+	while ((who = hear(socket)) >= 0)
+		say(socket, 1000 * bench_sample(bench, who, BENCH_LOOKUP, TIMES,
+						0, 0, 0));
 }
 
-/* A process that is in use, and waits. */
-static pid_t bystander(int index)
+/* From the first to the last, so that a list and a tree are at their average. */
+static double average_lookup(struct peer *peers, int count, int who)
 {
-	int ready[2];
-	char byte;
-	pid_t pid;
+	int lookers = 0;
+	double sum = 0;
 
-	CHECK(pipe(ready));
-	pid = fork();
-	CHECK(pid);
-	if (!pid) {
-		be_found(index);
-		if (write(ready[1], "", 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
+	for (int i = 0; i < count; i += (count + LOOKERS - 1) / LOOKERS) {
+		say(peers[i].socket, who);
+		sum += CHECK(hear(peers[i].socket)) / 1000.;
+		lookers++;
 	}
-	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1)
-		give_up("waiting for a child", -ECHILD);
-	close(ready[0]);
-	return pid;
+	return sum / lookers;
 }
 
-/* The one that looks came after half of them, so that a list is at its average. */
 static void count_lookups_among(int processes)
 {
-	pid_t *pids = calloc(processes, sizeof(*pids));
-	int bench = -1;
+	struct peer *peers = calloc(processes, sizeof(*peers));
 
 	announce("lookups among %d processes", processes);
 	for (int i = 0; i < processes; i++) {
-		if (i == processes / 2) {
-			bench = bench_open(0);
-			bench_run(bench, BENCH_OURS, BENCH_GET, 1, 0, 0, 0);
-			bench_run(bench, BENCH_2020, BENCH_GET, 1, 0, 0, 0);
-		} else {
-			pids[i] = bystander(0);
-		}
+		CHECK(peer_start(&peers[i], look_when_asked, NULL));
+		CHECK(hear(peers[i].socket));
 	}
 	for (int who = BENCH_OURS; who <= BENCH_2020; who++)
-		tally(bench_sample(bench, who, BENCH_LOOKUP, TIMES, 0, 0, 0),
-		      "lookup.%d.%s", processes, names[who]);
-	for (int i = 0; i < processes; i++) {
-		if (!pids[i])
-			continue;
-		kill(pids[i], SIGKILL);
-		waitpid(pids[i], NULL, 0);
-	}
-	close(bench);
-	free(pids);
+		tally(average_lookup(peers, processes, who), "lookup.%d.%s",
+		      processes, names[who]);
+	for (int i = 0; i < processes; i++)
+		peer_kill(&peers[i]);
+	free(peers);
 }
 
 void count_lookups(void)
