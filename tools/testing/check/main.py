@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import os
+import sys
 
 from . import table
 from .builds import build_selftests, remove
@@ -52,6 +53,9 @@ class Run:
                 plan, self.results, self.options.kind, self.folder))
 
     def build_and_plan(self):
+        print(f"check: building the modules and the selftests for {self.options.kernel} ...",
+              file=sys.stderr, flush=True)
+
         def build():
             self.folder = build_selftests(self.options.kernel)
         self.case("build/selftests", build)
