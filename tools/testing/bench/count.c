@@ -61,6 +61,12 @@ bool others_run(void)
 	return answer;
 }
 
+void await_sample(void)
+{
+	if (others_run())
+		usleep(150000);
+}
+
 u64 own_time(void)
 {
 	struct timespec now;
@@ -94,9 +100,11 @@ double bench_sample(int bench, enum vfio_pasid_bench_who who,
 {
 	struct samples samples;
 
-	for (int sample = 0; sample < SAMPLES; sample++)
+	for (int sample = 0; sample < SAMPLES; sample++) {
+		await_sample();
 		samples.ticks[sample] = bench_run(bench, who, what, times, first,
 						  last, size);
+	}
 	return sample_of(&samples) / times;
 }
 

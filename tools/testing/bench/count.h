@@ -24,6 +24,8 @@ struct samples {
 };
 
 double sample_of(struct samples *samples);
+/* With BENCH_MIDDLE samples are apart, so that what runs beside meets few of them. */
+void await_sample(void);
 
 #define CHECK(call) ({							\
 	long ret_ = (call);						\
@@ -54,7 +56,10 @@ static inline u64 ticks(void)
 	struct samples samples_;					\
 	u64 times_ = (times);						\
 	for (int sample_ = 0; sample_ < SAMPLES; sample_++) {		\
-		u64 start_ = ticks();					\
+		u64 start_;						\
+									\
+		await_sample();						\
+		start_ = ticks();					\
 		for (u64 i_ = 0; i_ < times_; i_++)			\
 			step;						\
 		samples_.ticks[sample_] = ticks() - start_;		\

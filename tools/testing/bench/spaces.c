@@ -91,6 +91,7 @@ static void count_register(int fd, int bench, const struct memory *memory)
 	struct samples in, out, bare;
 
 	for (int i = 0; i < SAMPLES; i++) {
+		await_sample();
 		in.ticks[i] = TICKS_ONCE(CHECK(register_memory(fd, 0, memory->start,
 							       memory->size)));
 		out.ticks[i] = TICKS_ONCE(CHECK(unregister_memory(fd, memory->start,
@@ -240,6 +241,7 @@ static void count_ninth(int fd, const struct memory *memory)
 	struct samples in, out;
 
 	for (int i = 0; i < SAMPLES; i++) {
+		await_sample();
 		in.ticks[i] = TICKS_ONCE(add_container(fd, memory));
 		out.ticks[i] = TICKS_ONCE(unmap(fd, VFIO_AUX_OWN_SPACE, memory));
 		CHECK(unregister_memory(fd, memory->start, memory->size));
@@ -364,6 +366,7 @@ static void count_stock_map(int fd, const char *whose,
 	struct samples in, out, both;
 
 	for (int i = 0; i < SAMPLES; i++) {
+		await_sample();
 		in.ticks[i] = TICKS_ONCE(CHECK(map_dma(fd, memory->start, IOVA,
 						       memory->size)));
 		out.ticks[i] = TICKS_ONCE(CHECK(unmap_dma(fd, IOVA, memory->size)));
