@@ -28,8 +28,6 @@ LIMITS = {
     "lookup of a process among 1":
         (1.85, "it takes a mutex, a tree and two counts, of the uses and of the memory; the 2020 "
                "design takes a mutex, a list and one count"),
-    "lookup of a process among 1,000":
-        (1.55, "the tree has ten levels, of 14 instructions each"),
     "AUX_MAP+UNMAP 4K": (3000, MAPPING),
     "AUX_MAP+UNMAP 2M": (3000, MAPPING),
     "AUX_MAP+UNMAP 1G": (3000, MAPPING),
