@@ -7,6 +7,8 @@ import sys
 from .project import SELFTESTS
 
 BOOTS = SELFTESTS / "boots"
+# Functions of in_guest.sh.
+SETUP = ("vfio", "huge", "allow", "allow_kernel_flushes", "export", "beside")
 
 
 class Boot:
@@ -19,6 +21,8 @@ class Boot:
     vfio ADDRESS...   devices that vfio-pci gets
     huge KB COUNT     pages of that size
     allow REGEX       messages of the kernel that the tests provoke
+    allow_kernel_flushes
+                      its message about a flush that process spaces provoke
     export NAME=VALUE for the programs
     beside COMMAND... runs beside each program
     bring FILE...     files that they need: of the build root (patterns; of folders
@@ -45,7 +49,7 @@ class Boot:
             self.kernels = {*rest}
         elif keyword == "guest":
             self.guest += rest
-        elif keyword in ("vfio", "huge", "allow", "export", "beside"):
+        elif keyword in SETUP:
             self.setup.append(shlex.join([keyword, *rest]))
         elif keyword == "bring":
             self.brought += rest

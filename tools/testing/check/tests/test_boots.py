@@ -14,12 +14,14 @@ class BootTest(WithFolder):
     def test_each_keyword(self):
         boot = self.boot("# Comment", "", "guest --fsts on  # of tables",
                          "guest --device 'edu,a b'", "vfio 00:10.0 00:11.0", "huge 2048 32",
-                         "allow 'DMAR: .*'", "export A='b c'", "beside ./p --watch",
-                         "bring /usr/lib/*.so", "bring q", "run p", "run q f.one f.two")
+                         "allow 'DMAR: .*'", "allow_kernel_flushes", "export A='b c'",
+                         "beside ./p --watch", "bring /usr/lib/*.so", "bring q", "run p",
+                         "run q f.one f.two")
         self.assertEqual(boot.name, "b")
         self.assertEqual(boot.guest, ["--fsts", "on", "--device", "edu,a b"])
         self.assertEqual(boot.setup, ["vfio 00:10.0 00:11.0", "huge 2048 32", "allow 'DMAR: .*'",
-                                      "export 'A=b c'", "beside ./p --watch"])
+                                      "allow_kernel_flushes", "export 'A=b c'",
+                                      "beside ./p --watch"])
         self.assertEqual(boot.brought, ["/usr/lib/*.so", "q"])
         self.assertEqual(boot.programs, [("p",), ("q", "f.one", "f.two")])
         self.assertEqual(boot.full("p/f.one"), "p/f.one@b")

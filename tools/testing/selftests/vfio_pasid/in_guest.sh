@@ -50,6 +50,12 @@ allow() {
 	allowed="$allowed|$*"
 }
 
+# While a process is attached, the kernel flushes more than QEMU's IOMMU can when it
+# frees page tables of its own: Documentation/testing.rst.
+allow_kernel_flushes() {
+	allow 'Invalidation Queue Error|QI HEAD: PASID-based IOTLB Invalidation .*qw1 = 0xff[0-9a-f]{14}$'
+}
+
 # beside COMMAND...: runs beside each program. It goes on by itself, and prints a line
 # now and then.
 beside() {

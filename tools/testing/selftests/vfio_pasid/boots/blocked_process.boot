@@ -9,7 +9,5 @@ guest --pasid-device 'id=wide,bus=rp0 --ats --pri --walks-processes'
 guest --pasid-device 'id=middle,bus=rp1 --pasid-width 16 --ats --walks-processes'
 guest --pasid-device 'id=narrow,addr=10.0 --pasid-width 8'
 vfio 0000:01:00.0 0000:02:00.0 0000:00:10.0
-# While a process is attached, the kernel flushes more than an IOMMU can when it frees
-# page tables of its own: Documentation/testing.rst.
-allow 'Invalidation Queue Error|QI HEAD: PASID-based IOTLB Invalidation .*qw1 = 0xff[0-9a-f]{14}$'
+allow_kernel_flushes
 run blocked_process

@@ -11,9 +11,7 @@ guest --pasid-device 'id=wide1,bus=rp1 --ats --walks-processes'
 guest --pasid-device 'id=narrow,bus=rp2 --pasid-width 8 --ats --walks-processes'
 guest --pasid-device 'id=none,bus=rp3 --no-pasid'
 vfio 0000:01:00.0 0000:02:00.0 0000:03:00.0 0000:04:00.0
-# While a process is attached, the kernel flushes more than an IOMMU can when it frees
-# page tables of its own: Documentation/testing.rst.
-allow 'Invalidation Queue Error|QI HEAD: PASID-based IOTLB Invalidation .*qw1 = 0xff[0-9a-f]{14}$'
+allow_kernel_flushes
 export VFIO_PASID_PROCESSES=1
 run noise
 run storm

@@ -7,8 +7,6 @@ guest --qemu -device --qemu pcie-root-port,id=rp1,chassis=2,addr=9.0
 guest --pasid-device 'id=wide0,bus=rp0 --ats --pri --walks-processes'
 guest --pasid-device 'id=narrow,bus=rp1 --pasid-width 8 --ats --walks-processes'
 vfio 0000:01:00.0 0000:02:00.0
-# While a process is attached, the kernel flushes more than an IOMMU can when it frees
-# page tables of its own: Documentation/testing.rst.
-allow 'Invalidation Queue Error|QI HEAD: PASID-based IOTLB Invalidation .*qw1 = 0xff[0-9a-f]{14}$'
+allow_kernel_flushes
 export VFIO_PASID_LONG=1
 run sva_pri sva_pri.many_requests_while_the_process_changes_its_memory
