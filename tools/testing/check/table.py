@@ -4,6 +4,7 @@
 import re
 
 from .boots import BOOTS, Boot
+from .columns import aligned
 from .mutants import MUTANTS, Mutant
 from .plan import Plan
 from .programs import sources
@@ -65,7 +66,4 @@ def printed(all_rows):
     cells = [HEAD, *(row.cells() for row in all_rows)]
     cells.append(("", "all", *(sum(column) for column in list(zip(*cells[1:], strict=True))[2:6]),
                   len(set().union(*(row.killers for row in all_rows)))))
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*cells, strict=True)]
-    for row in cells:
-        yield "  ".join(str(cell).ljust(width) if number < 2 else str(cell).rjust(width)
-                        for number, (cell, width) in enumerate(zip(row, widths, strict=True)))
+    return aligned(cells, left=(0, 1))
