@@ -18,13 +18,14 @@ def guest_kernel(kind, build):
     page tables, KASAN may misjudge an interrupt that comes while the kernel
     learns of them, in identify_cpu(). kunit.autorun: unit tests would run each
     time that a program loads the module; kunit.boot is for them. init_on_alloc:
-    nobody looks at what it clears, and a page of 1 GB takes it 6 seconds.
+    nobody looks at what it clears, and a page of 1 GB takes it 6 seconds. timeout:
+    at least twice what the longest takes on two slow cores without KVM.
     """
     if kind != "debug":
-        return ["--kernel", build.name, "--append", "init_on_alloc=0"]
+        return ["--kernel", build.name, "--append", "init_on_alloc=0", "--timeout", "600"]
     return ["--image", debug_kernel("image"), "--modules", debug_kernel("modules"),
             "--append", "slab_debug=F iommu.debug_pagealloc=1 no5lvl kunit.autorun=0",
-            "--memory", "1G", "--timeout", "900"]
+            "--memory", "1G", "--timeout", "1800"]
 
 
 def run_boot(plan, results, kind, build):
