@@ -21,6 +21,9 @@
 #define PAGES		16
 #define SIZE		(PAGES * PAGE)
 
+/* A debug kernel is slow. */
+#define PATIENCE	240
+
 FIXTURE(own_space) {
 	struct before before;
 	struct container container;
@@ -484,7 +487,7 @@ TEST_F(own_space, ENOSPC_for_both_limits)
  * The most mappings there can be, of one page: each has 1,024 references to it,
  * and they are counted in an int.
  */
-TEST_F(own_space, as_many_mappings_of_one_page_as_there_may_be)
+TEST_F_TIMEOUT(own_space, as_many_mappings_of_one_page_as_there_may_be, PATIENCE)
 {
 	const long limit = DEFAULT_LIMITS.mappings;
 	long done = 0;
