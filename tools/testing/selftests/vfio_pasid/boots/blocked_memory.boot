@@ -2,8 +2,6 @@
 # Functions of one slot in two IOMMU groups; the third has no driver, so that VFIO
 # does not reset the slot. (The debug kernel has no FUSE.)
 kernel stock
-# If every case waits as long as it does, it takes longer than usual.
-guest --timeout 600
 # A slow link, as in hot-reset.boot.
 guest --device pcie-root-port,id=rp0,addr=8.0,chassis=1,slot=1,x-speed=2_5
 guest --device edu,bus=rp0,addr=0.0,multifunction=on

@@ -2,7 +2,7 @@
 # The recipes of Documentation/observability.rst. The tools are larger than all else
 # that guests have: LLVM alone, which bpftrace loads, is 130 MB.
 kernel long
-guest --memory 3G --timeout 600
+guest --memory 3G
 guest --pasid-device 'id=wide,addr=10.0'
 vfio 0000:00:10.0
 bring vfio-pasid
